@@ -1,0 +1,351 @@
+/* sql/bill24--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION bill24" to load this file. \quit
+
+/*
+ * Accounts
+ */
+CREATE FUNCTION bill24_fdw_validator(text[], oid) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION bill24_fdw_validator(text[], oid) IS
+'checks the options of Bill24 servers and user mappings';
+
+CREATE FOREIGN DATA WRAPPER bill24 VALIDATOR bill24_fdw_validator;
+COMMENT ON FOREIGN DATA WRAPPER bill24 IS
+'accounts at Bill24 (bill24.io): a server is where, a user mapping is who';
+
+CREATE FUNCTION bill24_check(server name DEFAULT 'bill24',
+	OUT step text, OUT ok boolean, OUT detail text, OUT hint text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_check(name) IS
+'tells step by step what works between this database and Bill24, and what to do about the rest';
+
+/*
+ * Results
+ */
+CREATE TYPE bill24_wallet AS (
+	id text,
+	name text,
+	balance numeric,
+	currency text
+);
+COMMENT ON TYPE bill24_wallet IS
+'a wallet; balance is in units of its currency, NULL where the answer does not tell it';
+
+CREATE TYPE bill24_customer AS (
+	id text,
+	sync_code text,
+	name text,
+	name_kh text,
+	phone text,
+	email text,
+	wallets bill24_wallet[]
+);
+COMMENT ON TYPE bill24_customer IS
+'a customer; id is Bill24''s own and is not told by every operation';
+
+CREATE TYPE bill24_result AS (
+	code text,
+	message text,
+	message_kh text
+);
+COMMENT ON TYPE bill24_result IS
+'what Bill24 says of an operation that has no other result';
+
+CREATE TYPE bill24_payment_method AS (
+	id text,
+	type text,
+	name text,
+	sub_title text,
+	sub_title_kh text,
+	token text,
+	is_default boolean,
+	logo text
+);
+COMMENT ON TYPE bill24_payment_method IS
+'a way to pay; its token is what bill24_settle_payment() takes as payment_method_token';
+
+CREATE TYPE bill24_settlement AS (
+	bill_status text,
+	payment_status text,
+	code text,
+	message text,
+	message_kh text
+);
+COMMENT ON TYPE bill24_settlement IS
+'what became of a bill that was pushed with its payment';
+
+CREATE TYPE bill24_bill AS (
+	ref_id text,
+	date timestamp,
+	due_date timestamp,
+	description text,
+	currency text,
+	total_amount numeric,
+	total_tax numeric,
+	sync_code text,
+	bill_status text,
+	details jsonb,
+	checkout_link text,
+	checkout_ref text,
+	payment_date timestamp,
+	payment_ref text,
+	payment_method text
+);
+COMMENT ON TYPE bill24_bill IS
+'a bill; times are as Bill24 prints them, in a time zone that it does not tell';
+
+CREATE TYPE bill24_transaction AS (
+	reference_id text,
+	transaction_id text,
+	supplier_id text,
+	transaction_type text,
+	tran_amount numeric,
+	total_amount numeric,
+	currency text,
+	tran_date timestamp,
+	expire_date timestamp,
+	status text,
+	customer_name text,
+	customer_name_kh text,
+	bank_id text,
+	bank_ref text
+);
+COMMENT ON TYPE bill24_transaction IS
+'a payment; times are as Bill24 prints them, in a time zone that it does not tell';
+
+/*
+ * Customers
+ */
+CREATE FUNCTION bill24_create_customer(
+	sync_code text,
+	name text,
+	name_kh text DEFAULT NULL,
+	phone text DEFAULT NULL,
+	email text DEFAULT NULL,
+	wallets jsonb DEFAULT NULL,
+	server name DEFAULT 'bill24')
+RETURNS bill24_customer
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_create_customer(text, text, text, text, text, jsonb, name) IS
+'creates a customer at Bill24, now; wallets is an array of objects with name and currency';
+
+CREATE FUNCTION bill24_get_customer(
+	sync_code text,
+	server name DEFAULT 'bill24',
+	missing_ok boolean DEFAULT false)
+RETURNS bill24_customer
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_get_customer(text, name, boolean) IS
+'a customer with its wallets and their balances, from Bill24';
+
+CREATE FUNCTION bill24_update_customer(
+	sync_code text,
+	name text DEFAULT NULL,
+	name_kh text DEFAULT NULL,
+	phone text DEFAULT NULL,
+	email text DEFAULT NULL,
+	server name DEFAULT 'bill24')
+RETURNS bill24_customer
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_update_customer(text, text, text, text, text, name) IS
+'changes a customer at Bill24, now; what is NULL is not sent';
+
+CREATE FUNCTION bill24_delete_customer(
+	sync_code text,
+	server name DEFAULT 'bill24')
+RETURNS bill24_result
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_delete_customer(text, name) IS
+'deletes a customer at Bill24, now; refused while there is money in its wallets';
+
+/*
+ * Wallets
+ */
+CREATE FUNCTION bill24_get_wallet_balance(
+	sync_code text,
+	server name DEFAULT 'bill24',
+	missing_ok boolean DEFAULT false)
+RETURNS SETOF bill24_wallet
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 2;
+COMMENT ON FUNCTION bill24_get_wallet_balance(text, name, boolean) IS
+'the wallets of a customer with their balances, from Bill24';
+
+CREATE FUNCTION bill24_get_wallet_balances(
+	sync_codes text[],
+	server name DEFAULT 'bill24')
+RETURNS TABLE (
+	sync_code text,
+	id text,
+	name text,
+	balance numeric,
+	currency text,
+	sqlstate text,
+	error text)
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_get_wallet_balances(text[], name) IS
+'the wallets of many customers, concurrently: a row per wallet, or one that tells why there is none';
+
+CREATE FUNCTION bill24_get_payment_methods(
+	sync_code text,
+	server name DEFAULT 'bill24',
+	missing_ok boolean DEFAULT false)
+RETURNS SETOF bill24_payment_method
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 5;
+COMMENT ON FUNCTION bill24_get_payment_methods(text, name, boolean) IS
+'the ways in which a customer can pay';
+
+CREATE FUNCTION bill24_get_wallet_history(
+	sync_code text,
+	wallet_id text DEFAULT '',
+	tran_type text DEFAULT '',
+	from_time timestamp DEFAULT NULL,
+	to_time timestamp DEFAULT NULL,
+	page integer DEFAULT 1,
+	page_size integer DEFAULT 30,
+	server name DEFAULT 'bill24')
+RETURNS jsonb
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_get_wallet_history(text, text, text, timestamp, timestamp, integer, integer, name) IS
+'what happened in a customer''s wallets, as Bill24 answers it (the answer is not documented)';
+
+/*
+ * Bills and payments
+ */
+CREATE FUNCTION bill24_settle_payment(
+	ref_id text,
+	sync_code text,
+	amount numeric,
+	currency text,
+	payment_to text,
+	bill_date timestamptz,
+	due_date timestamptz,
+	description text DEFAULT NULL,
+	payment_method_token text DEFAULT NULL,
+	total_tax numeric DEFAULT NULL,
+	total_amount_khr numeric DEFAULT NULL,
+	exchange_rate_khr text DEFAULT NULL,
+	details jsonb DEFAULT NULL,
+	server name DEFAULT 'bill24')
+RETURNS bill24_settlement
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_settle_payment(text, text, numeric, text, text, timestamptz, timestamptz, text, text, numeric, numeric, text, jsonb, name) IS
+'pushes a bill and charges it to the customer, now and never twice by itself; ref_id is its key';
+
+CREATE FUNCTION bill24_fetch_bills(
+	from_date date,
+	to_date date,
+	sync_code text DEFAULT NULL,
+	currency text DEFAULT NULL,
+	server name DEFAULT 'bill24')
+RETURNS SETOF bill24_bill
+AS 'MODULE_PATHNAME', 'bill24_get_bills' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_fetch_bills(date, date, text, text, name) IS
+'use bill24_get_bills() instead, which calls this where it can stop early';
+
+/*
+ * PostgreSQL reads a function in FROM to its end before it returns the first
+ * row, but not one in a select list.  This function is inlined into the query
+ * (hence STABLE, which is all that the planner wants for that), so that
+ * "SELECT * FROM bill24_get_bills(...) LIMIT 10" fetches one page.
+ */
+CREATE FUNCTION bill24_get_bills(
+	from_date date,
+	to_date date,
+	sync_code text DEFAULT NULL,
+	currency text DEFAULT NULL,
+	server name DEFAULT 'bill24')
+RETURNS SETOF bill24_bill
+LANGUAGE sql STABLE PARALLEL UNSAFE
+AS 'SELECT (s.bill).*
+	FROM (SELECT @extschema@.bill24_fetch_bills(from_date, to_date, sync_code, currency, server) AS bill) s';
+COMMENT ON FUNCTION bill24_get_bills(date, date, text, text, name) IS
+'the bills of a period, both days included; reads pages only as far as the query does';
+
+CREATE FUNCTION bill24_get_bill(
+	ref_id text,
+	server name DEFAULT 'bill24',
+	missing_ok boolean DEFAULT false)
+RETURNS bill24_bill
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_get_bill(text, name, boolean) IS
+'a bill by its ref_id';
+
+CREATE FUNCTION bill24_get_transaction(
+	ref_id text,
+	server name DEFAULT 'bill24',
+	missing_ok boolean DEFAULT false)
+RETURNS bill24_transaction
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_get_transaction(text, name, boolean) IS
+'the payment of a bill, by the bill''s ref_id';
+
+/*
+ * Sub-billers
+ */
+CREATE FUNCTION bill24_onboard_sub_biller(
+	supplier_sync_code text,
+	name text,
+	name_kh text DEFAULT NULL,
+	address text DEFAULT NULL,
+	bank_id text DEFAULT NULL,
+	return_url text DEFAULT NULL,
+	currency text DEFAULT NULL,
+	server name DEFAULT 'bill24')
+RETURNS jsonb
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_onboard_sub_biller(text, text, text, text, text, text, text, name) IS
+'makes a sub-biller; with bank_id, which needs return_url, also a link for its bank account';
+
+CREATE FUNCTION bill24_get_available_banks(server name DEFAULT 'bill24')
+RETURNS jsonb
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_get_available_banks(name) IS
+'the banks at which sub-billers can have accounts, as Bill24 answers it (the answer is not documented)';
+
+CREATE FUNCTION bill24_add_link_account(
+	supplier_sync_code text,
+	bank_id text,
+	return_url text,
+	currency text DEFAULT NULL,
+	server name DEFAULT 'bill24')
+RETURNS jsonb
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_add_link_account(text, text, text, text, name) IS
+'a link where a sub-biller adds its bank account';
+
+CREATE FUNCTION bill24_verify_linked_account(
+	supplier_sync_code text,
+	bank_id text DEFAULT NULL,
+	server name DEFAULT 'bill24')
+RETURNS jsonb
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_verify_linked_account(text, text, name) IS
+'the bank accounts that a sub-biller has linked';
+
+/*
+ * Everything else
+ */
+CREATE FUNCTION bill24_request(
+	method text,
+	path text,
+	body jsonb DEFAULT NULL,
+	server name DEFAULT 'bill24')
+RETURNS jsonb
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_request(text, text, jsonb, name) IS
+'sends a request to any path of the server and returns the whole answer';
+
+-- what this can do is for the administrator to judge
+REVOKE EXECUTE ON FUNCTION bill24_request(text, text, jsonb, name) FROM PUBLIC;
+
+CREATE FUNCTION bill24_preview(
+	operation text,
+	request jsonb,
+	server name DEFAULT 'bill24')
+RETURNS jsonb
+AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bill24_preview(text, jsonb, name) IS
+'the request that an operation would send, secrets masked; nothing is sent';

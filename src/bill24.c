@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * bill24.c
+ *	  The module: magic block and initialization.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "fmgr.h"
+
+#include "shared.h"
+
+B24_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	/* otherwise there is nothing to share, and every process is on its own */
+	if (process_shared_preload_libraries_in_progress)
+		b24_shared_init();
+}

@@ -1,0 +1,185 @@
+/*-------------------------------------------------------------------------
+ *
+ * call.c
+ *	  The SQL functions that call an operation now, in this statement.
+ *
+ * One C function serves them all: the row of endpointlist.h says what goes on
+ * the wire, the SQL declaration what goes in and comes out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "call.h"
+#include "report.h"
+
+/* Signature and result type, looked up once per place in a query. */
+const B24CallSite *
+b24_call_site(FunctionCallInfo fcinfo)
+{
+	FmgrInfo   *flinfo = fcinfo->flinfo;
+	B24CallSite *site = flinfo->fn_extra;
+	Oid			type;
+	TupleDesc	tupdesc = NULL;
+	TypeFuncClass class;
+
+	if (site != NULL)
+		return site;
+	site = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(B24CallSite));
+	site->signature = b24_signature(flinfo->fn_oid, flinfo->fn_mcxt);
+	site->returns_set = get_func_retset(flinfo->fn_oid);
+	class = get_call_result_type(fcinfo, &type, &tupdesc);
+	if (class != TYPEFUNC_COMPOSITE && class != TYPEFUNC_SCALAR)
+		elog(ERROR, "unexpected result type of function %u", flinfo->fn_oid);
+	site->result = b24_type(type, -1, class == TYPEFUNC_COMPOSITE ? tupdesc : NULL,
+							flinfo->fn_mcxt);
+	flinfo->fn_extra = site;
+	return site;
+}
+
+/* The account that the argument "server" names. */
+const B24Account *
+b24_call_account(const B24CallSite *site, FunctionCallInfo fcinfo)
+{
+	int			i = site->signature->server;
+
+	if (i < 0 || PG_ARGISNULL(i))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"server\" must not be NULL")));
+	return b24_account_open(NameStr(*PG_GETARG_NAME(i)));
+}
+
+/* What the argument "missing_ok" says; false if there is none. */
+bool
+b24_call_missing_ok(const B24CallSite *site, FunctionCallInfo fcinfo)
+{
+	int			i = site->signature->missing_ok;
+
+	return i >= 0 && !PG_ARGISNULL(i) && PG_GETARG_BOOL(i);
+}
+
+/*
+ * A look-up that answers about something else than was asked is no answer.
+ * Only for operations without effect: theirs must not hide behind this.
+ */
+static void
+check_echo(const B24Job *job)
+{
+	static const char *const keys[] = {"sync_code", "ref_id"};
+
+	if (job->endpoint->changes || b24_json_type(job->reply.result) != B24_JSON_OBJECT)
+		return;
+	for (int i = 0; i < lengthof(keys); i++)
+	{
+		const char *asked = b24_json_string(b24_json_get(job->arguments, keys[i]), NULL);
+		const char *told = b24_json_string(b24_json_get(job->reply.result, keys[i]), NULL);
+
+		if (asked != NULL && told != NULL && strcmp(asked, told) != 0)
+			ereport(ERROR,
+					(errcode(b24_sqlstate(B24_NONSENSE)),
+					 errmsg("could not read the answer to %s", job->endpoint->name),
+					 errdetail("It is about another %s than was asked for.", keys[i])));
+	}
+}
+
+/* A result of several rows, all of one answer. */
+static void
+return_rows(FunctionCallInfo fcinfo, const B24CallSite *site,
+			const B24Endpoint *endpoint, const B24Reading *reading,
+			const B24Json *rows)
+{
+	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum	   *values = palloc(set->setDesc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(set->setDesc->natts * sizeof(bool));
+	B24Problem	problem;
+
+	if (b24_json_type(rows) != B24_JSON_ARRAY)
+	{
+		b24_problem(&problem, B24_NONSENSE, "field \"%s\" should be an array",
+					endpoint->result);
+		b24_report_misfit(endpoint, &problem);
+	}
+	for (size_t i = 0; i < b24_json_length(rows); i++)
+	{
+		const B24Json *row = b24_json_element(rows, i);
+
+		if (row == NULL)
+			b24_problem(&problem, B24_NONSENSE, "an element of \"%s\" is null",
+						endpoint->result);
+		if (row == NULL ||
+			!b24_fits(site->result, row, endpoint->result, &problem))
+			b24_report_misfit(endpoint, &problem);
+		b24_values(site->result, reading, row, values, nulls);
+		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+	}
+}
+
+/* A result of one value. */
+static Datum
+return_value(const B24CallSite *site, const B24Job *job,
+			 const B24Reading *reading, bool *isnull)
+{
+	const B24Endpoint *endpoint = job->endpoint;
+	const char *name = endpoint->result[0] != '\0' ? endpoint->result : "answer";
+	B24Problem	problem;
+
+	check_echo(job);
+	if (!b24_fits(site->result, job->reply.result, name, &problem))
+		b24_report_misfit(endpoint, &problem);
+	return b24_value(site->result, reading, job->reply.result, isnull);
+}
+
+/*
+ * Calls an operation with the arguments of an SQL function and returns its
+ * result.  Errors: see the table in status.c; a function that reads returns
+ * NULL, or no row, for what is not found if missing_ok says so.
+ */
+static Datum
+call(FunctionCallInfo fcinfo, B24EndpointId id)
+{
+	const B24Endpoint *endpoint = &b24_endpoints[id];
+	const B24CallSite *site = b24_call_site(fcinfo);
+	const B24Account *account = b24_call_account(site, fcinfo);
+	B24Reading	reading = {endpoint->name, endpoint->changes};
+	B24Job	   *job = b24_job_new(b24_exchange_new(account), endpoint);
+	B24Problem	problem;
+	Datum		result = (Datum) 0;
+	bool		isnull = true;
+
+	b24_arguments_put(site->signature, fcinfo, job->arguments);
+	if (b24_job_encode(job, &problem) != B24_OK)
+		b24_report_problem(endpoint->name, &problem);
+	if (site->returns_set)
+		InitMaterializedSRF(fcinfo, 0);
+	b24_job_run(job);
+
+	if (job->reply.status == B24_NOT_FOUND && b24_call_missing_ok(site, fcinfo))
+		;						/* NULL, or no row */
+	else if (job->reply.status != B24_OK)
+		b24_report_reply(account->server, endpoint, &account->secrets, &job->reply);
+	else if (site->returns_set)
+		return_rows(fcinfo, site, endpoint, &reading, job->reply.result);
+	else
+		result = return_value(site, job, &reading, &isnull);
+	b24_job_free(job);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
+/* One entry point for each row: bill24_create_customer and so on. */
+#define B24_SPECIAL(name_, ...)
+#define B24_ENDPOINT(name_, ...) \
+	PG_FUNCTION_INFO_V1(bill24_##name_); \
+	Datum \
+	bill24_##name_(PG_FUNCTION_ARGS) \
+	{ \
+		return call(fcinfo, B24_EP_##name_); \
+	}
+#include "endpointlist.h"

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * call.h
+ *	  What the functions that call at once have in common.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_CALL_H
+#define BILL24_CALL_H
+
+#include "datum.h"
+#include "endpoint.h"
+#include "exchange.h"
+#include "row.h"
+
+/* What is known of a function at its place in a query. */
+typedef struct B24CallSite
+{
+	const B24Signature *signature;
+	const B24Type *result;
+	bool		returns_set;
+} B24CallSite;
+
+extern const B24CallSite *b24_call_site(FunctionCallInfo fcinfo);
+extern const B24Account *b24_call_account(const B24CallSite *site,
+										  FunctionCallInfo fcinfo);
+extern bool b24_call_missing_ok(const B24CallSite *site,
+								FunctionCallInfo fcinfo);
+
+#endif							/* BILL24_CALL_H */

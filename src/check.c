@@ -1,0 +1,148 @@
+/*-------------------------------------------------------------------------
+ *
+ * check.c
+ *	  The doctor: what works between this database and the provider.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "utils/builtins.h"
+
+#include "call.h"
+#include "report.h"
+#include "text.h"
+#include "token.h"
+
+/* A clock that is off by more is worth a word. */
+#define TOLERABLE_SKEW_S 60
+
+static void
+put_step(ReturnSetInfo *set, const char *step, bool ok, const char *detail,
+		 const char *hint)
+{
+	Datum		values[4];
+	bool		nulls[4] = {false, false, detail == NULL, hint == NULL};
+
+	values[0] = CStringGetTextDatum(step);
+	values[1] = BoolGetDatum(ok);
+	values[2] = detail != NULL ? CStringGetTextDatum(detail) : (Datum) 0;
+	values[3] = hint != NULL ? CStringGetTextDatum(hint) : (Datum) 0;
+	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+}
+
+static char *
+milliseconds(const char *what, long from_us, long to_us)
+{
+	return psprintf("%s %.1f ms", what, (to_us - from_us) / 1000.0);
+}
+
+/* The steps up to the answer; false where the trouble is. */
+static bool
+check_connection(ReturnSetInfo *set, const B24Account *account,
+				 const B24HttpAnswer *answer)
+{
+	const char *text = b24_text_for_message(answer->text);
+
+	if (answer->resolved_us == 0 && answer->connected_us == 0)
+	{
+		put_step(set, "dns", false, text,
+				 "Check the host name in base_url, and name resolution on the database server.");
+		return false;
+	}
+	put_step(set, "dns", true, milliseconds("resolved in", 0, answer->resolved_us), NULL);
+
+	if (answer->connected_us == 0)
+	{
+		put_step(set, "connection", false, text,
+				 "Check the port in base_url, and whether a firewall lets the database server out.");
+		return false;
+	}
+	put_step(set, "connection", true,
+			 milliseconds("connected in", answer->resolved_us, answer->connected_us), NULL);
+
+	if (!b24_url_is_https(account->base_url))
+		put_step(set, "tls", false, "plain http, as allow_http says",
+				 "Only for tests: over http anybody on the way can read and change payments.");
+	else if (answer->secured_us == 0)
+	{
+		put_step(set, "tls", false, text,
+				 "If the server's certificate is signed by an authority of your own, name it in the server option ca_file.");
+		return false;
+	}
+	else
+		put_step(set, "tls", true,
+				 milliseconds("verified in", answer->connected_us, answer->secured_us), NULL);
+	return true;
+}
+
+PG_FUNCTION_INFO_V1(bill24_check);
+
+/*
+ * bill24_check(server name): one row a step, up to the first that fails:
+ * configuration, dns, connection, tls, authorization (page "Authorization"),
+ * clock.  Logs in anew, over a new connection.  Errors: only 42704 no such
+ * server, 42809 one of another wrapper, 42501 no USAGE; the rest is in rows.
+ */
+Datum
+bill24_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
+	const B24Account *account;
+	B24Problem	problem;
+	B24LoginReport report;
+	B24Reply	failure;
+	bool		ok;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"server\" must not be NULL")));
+	account = b24_account_try(NameStr(*PG_GETARG_NAME(0)), &problem);
+	InitMaterializedSRF(fcinfo, 0);
+	if (account == NULL)
+	{
+		put_step(set, "configuration", false, problem.text,
+				 "Give the role a user mapping on the server, with token, client_id and secret.");
+		PG_RETURN_NULL();
+	}
+	put_step(set, "configuration", true,
+			 account->secrets.hash_token != NULL ? account->base_url :
+			 psprintf("%s, without hash_token", account->base_url),
+			 account->secrets.hash_token != NULL ? NULL :
+			 "bill24_settle_payment() needs the option hash_token in the user mapping.");
+
+	memset(&report, 0, sizeof(report));
+	memset(&failure, 0, sizeof(failure));
+	ok = b24_token_login(account, &report, &failure);
+	if (failure.status == B24_NO_CREDENTIAL)
+	{
+		put_step(set, "authorization", false, failure.text,
+				 b24_status_info(failure.status)->hint);
+		PG_RETURN_NULL();
+	}
+	if (!check_connection(set, account, &report.answer))
+		PG_RETURN_NULL();
+	if (!ok)
+	{
+		put_step(set, "authorization", false,
+				 psprintf("%s (%s)", b24_reply_message(&account->secrets, &failure),
+						  b24_reply_detail(&account->secrets, &failure) != NULL ?
+						  b24_reply_detail(&account->secrets, &failure) : "no answer"),
+				 b24_status_info(failure.status)->hint);
+		PG_RETURN_NULL();
+	}
+	put_step(set, "authorization", true,
+			 report.lifetime_s > 0 ?
+			 psprintf("the token is valid for %ld s", report.lifetime_s) :
+			 "the answer does not say how long the token is valid", NULL);
+	if (!report.skew_known)
+		put_step(set, "clock", true, "the provider does not tell its time", NULL);
+	else
+		put_step(set, "clock", labs(report.skew_s) <= TOLERABLE_SKEW_S,
+				 psprintf("the provider's clock is %ld s ahead", report.skew_s),
+				 labs(report.skew_s) <= TOLERABLE_SKEW_S ? NULL :
+				 "Tokens are reckoned by the provider's clock, so calls work; but set the clock of the database server.");
+	PG_RETURN_NULL();
+}

@@ -1,0 +1,171 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between PostgreSQL 13 and 18, and nothing else.
+ *
+ * Each shim has the shape of the newest release.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_COMPAT_H
+#define BILL24_COMPAT_H
+
+#include "catalog/namespace.h"
+#include "catalog/pg_foreign_server.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+#if PG_VERSION_NUM >= 140000
+#include "utils/wait_event.h"
+#endif
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+
+/* 18 tells pg_get_loaded_modules() about modules that name themselves */
+#if PG_VERSION_NUM >= 180000
+#define B24_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "bill24", .version = B24_VERSION)
+#else
+#define B24_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* 16 has one function for the rights on all kinds of objects */
+static inline AclResult
+b24_server_aclcheck(Oid serverid, Oid userid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, serverid, userid, ACL_USAGE);
+#else
+	return pg_foreign_server_aclcheck(serverid, userid, ACL_USAGE);
+#endif
+}
+
+/* A set that lives as long as the process; 17 has resource owners instead. */
+static inline WaitEventSet *
+b24_create_wait_event_set(int events)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, events);
+#else
+	return CreateWaitEventSet(TopMemoryContext, events);
+#endif
+}
+
+/* 17 lets an extension name what it waits for */
+static inline uint32
+b24_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* 15 fills a tuplestore for a set-returning function by itself */
+#if PG_VERSION_NUM < 150000
+static inline void
+InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+	TupleDesc	tupdesc;
+
+	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
+		!(rsinfo->allowedModes & SFRM_Materialize))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	rsinfo->returnMode = SFRM_Materialize;
+	rsinfo->setResult = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
+											  false, work_mem);
+	rsinfo->setDesc = BlessTupleDesc(tupdesc);
+	MemoryContextSwitchTo(old);
+}
+#endif
+
+/* 14 can convert without an error: false if a character has no equivalent */
+static inline bool
+b24_try_utf8_to_server(const char *text, int length, char *out, int size)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			proc = FindDefaultConversionProc(PG_UTF8, encoding);
+
+	if (!OidIsValid(proc))
+		return false;
+#if PG_VERSION_NUM >= 140000
+	return pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
+										 (unsigned char *) unconstify(char *, text),
+										 length, (unsigned char *) out, size,
+										 true) == length;
+#else
+	{
+		MemoryContext old = CurrentMemoryContext;
+		volatile bool ok = true;
+
+		/* a conversion function holds nothing that its error could leave */
+		PG_TRY();
+		{
+			OidFunctionCall5(proc, Int32GetDatum(PG_UTF8), Int32GetDatum(encoding),
+							 CStringGetDatum(text), CStringGetDatum(out),
+							 Int32GetDatum(length));
+		}
+		PG_CATCH();
+		{
+			MemoryContextSwitchTo(old);
+			FlushErrorState();
+			ok = false;
+		}
+		PG_END_TRY();
+		return ok;
+	}
+#endif
+}
+
+/*
+ * 15 wants shared memory to be asked for in a hook.  For the one file that
+ * asks, which defines B24_ASKS_FOR_SHMEM.
+ */
+#ifdef B24_ASKS_FOR_SHMEM
+static void (*b24_shmem_request) (void);
+
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type b24_previous_shmem_request;
+
+static void
+b24_shmem_request_hook(void)
+{
+	if (b24_previous_shmem_request != NULL)
+		b24_previous_shmem_request();
+	b24_shmem_request();
+}
+#endif
+
+static inline void
+b24_ask_for_shmem(void (*request) (void))
+{
+	b24_shmem_request = request;
+#if PG_VERSION_NUM >= 150000
+	b24_previous_shmem_request = shmem_request_hook;
+	shmem_request_hook = b24_shmem_request_hook;
+#else
+	b24_shmem_request();
+#endif
+}
+#endif							/* B24_ASKS_FOR_SHMEM */
+
+#endif							/* BILL24_COMPAT_H */

@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * datum.h
+ *	  SQL arguments to JSON, as the SQL declaration of a function says.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_DATUM_H
+#define BILL24_DATUM_H
+
+#include "fmgr.h"
+#include "utils/jsonb.h"
+
+#include "json.h"
+
+/* An argument of a function. */
+typedef struct B24Parameter
+{
+	const char *name;
+	const char *utf8_name;
+	Oid			type;
+	FmgrInfo	output;
+	Oid			input_function; /* for values that come as JSON */
+	Oid			input_param;
+	bool		required;		/* it has no DEFAULT */
+	Datum		fallback;		/* its DEFAULT */
+	bool		fallback_isnull;
+	bool		control;		/* for us, not for the provider */
+} B24Parameter;
+
+typedef struct B24Signature
+{
+	Oid			function;
+	int			count;
+	int			server;			/* position of "server", -1 if there is none */
+	int			missing_ok;		/* position of "missing_ok", -1 if none */
+	B24Parameter parameters[FUNC_MAX_ARGS];
+} B24Signature;
+
+extern const B24Signature *b24_signature(Oid function, MemoryContext context);
+extern void b24_argument_put(const B24Parameter *parameter, Datum value,
+							 bool isnull, B24Json *arguments);
+extern void b24_arguments_put(const B24Signature *signature,
+							  FunctionCallInfo fcinfo, B24Json *arguments);
+extern void b24_arguments_from_jsonb(const B24Signature *signature,
+									 Jsonb *request, B24Json *arguments);
+extern bool b24_text_argument_fits(const char *name, const char *text,
+								   int length, bool required,
+								   B24Problem *problem);
+
+#endif							/* BILL24_DATUM_H */

@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoint.h
+ *	  The remote operations: what each is on the wire.
+ *
+ * One row of endpointlist.h is everything that C knows about an operation.
+ * Its parameters and their types stand in the SQL declaration of the function
+ * that bears its name, and are not repeated here.  To add an operation: one
+ * row, one CREATE FUNCTION, one test.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_ENDPOINT_H
+#define BILL24_ENDPOINT_H
+
+#include <stdbool.h>
+
+#include "json.h"
+#include "status.h"
+
+typedef struct B24Provider B24Provider;
+typedef struct B24Secrets B24Secrets;
+
+typedef struct B24Endpoint
+{
+	const char *name;			/* the SQL function's, without its prefix */
+	const B24Provider *provider;
+	const char *method;
+	const char *path;			/* "{argument}" is replaced by the argument;
+								 * NULL: any path, and any answer will do */
+	const char *rename;			/* "argument=wire,..." where names differ */
+	const char *result;			/* path of the result in the answer */
+	bool		changes;		/* has an effect at the provider */
+
+	/* The last word on the arguments as they go on the wire; or NULL. */
+	B24Status	(*adjust) (const B24Secrets *secrets, B24Json *wire,
+						   B24Problem *problem);
+} B24Endpoint;
+
+/* B24_EP_create_customer and so on, in the order of endpointlist.h */
+typedef enum B24EndpointId
+{
+#define B24_ENDPOINT(name_, ...) B24_EP_##name_,
+#define B24_SPECIAL(name_, ...) B24_EP_##name_,
+#include "endpointlist.h"
+#undef B24_ENDPOINT
+#undef B24_SPECIAL
+	B24_EP_COUNT
+} B24EndpointId;
+
+extern const B24Endpoint b24_endpoints[B24_EP_COUNT];
+
+extern const B24Endpoint *b24_endpoint_find(const char *name);
+extern const char *b24_endpoint_wire_name(const B24Endpoint *endpoint,
+										  const char *argument,
+										  char *buffer, size_t size);
+extern B24Json *b24_endpoint_field(const B24Json *object, const char *column);
+
+#endif							/* BILL24_ENDPOINT_H */

@@ -1,0 +1,104 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpointlist.h
+ *	  The table of remote operations; see endpoint.h for its columns.
+ *
+ * There is deliberately no include guard: this file is included several times
+ * with different definitions of the two macros.  B24_SPECIAL marks rows whose
+ * SQL function is written by hand instead of following from the row.
+ *
+ * The comment over a row names the page of Bill24's documentation ("APIs for
+ * Businesses") that describes it.
+ *
+ *-------------------------------------------------------------------------
+ */
+
+/* clang-format off */
+
+/* Payment Method: Authorization */
+B24_SPECIAL(authorize,
+	.provider = &b24_bill24, .method = "POST", .path = "/merchantsecurity/authorize",
+	.result = "")
+
+/* Payment Method: Create Customer */
+B24_ENDPOINT(create_customer,
+	.provider = &b24_bill24, .method = "POST", .path = "/customer/create",
+	.rename = "wallets=wallet", .result = "data", .changes = true)
+
+/* Payment Method: Get Customer Details */
+B24_ENDPOINT(get_customer,
+	.provider = &b24_bill24, .method = "POST", .path = "/customer/get_customer_detail",
+	.result = "data")
+
+/* Payment Method: Update Customer */
+B24_ENDPOINT(update_customer,
+	.provider = &b24_bill24, .method = "POST", .path = "/customer/update",
+	.result = "data", .changes = true)
+
+/*
+ * Payment Method: Delete Customer.  Its data is a customer of empty strings,
+ * so the envelope is the result.
+ */
+B24_ENDPOINT(delete_customer,
+	.provider = &b24_bill24, .method = "POST", .path = "/customer/delete",
+	.result = "", .changes = true)
+
+/* Payment Method: Get Wallet Balance */
+B24_ENDPOINT(get_wallet_balance,
+	.provider = &b24_bill24, .method = "POST", .path = "/instant_payment/get_wallet_balance",
+	.rename = "sync_code=customer_sync_code", .result = "data")
+
+/* Payment Method: Get Payment Methods */
+B24_ENDPOINT(get_payment_methods,
+	.provider = &b24_bill24, .method = "GET", .path = "/instant_payment/{sync_code}/get_payment_methods",
+	.result = "data")
+
+/* Payment Method: Get Wallet History; its answer is not documented */
+B24_ENDPOINT(get_wallet_history,
+	.provider = &b24_bill24, .method = "POST", .path = "/instant_payment/get_wallet_histories",
+	.rename = "sync_code=customer_sync_code,from_time=d1,to_time=d2,"
+			  "page=pagination.page_index,page_size=pagination.page_size",
+	.result = "data")
+
+/* Payment Method: Settle Payment.  The two states lie apart in data. */
+B24_ENDPOINT(settle_payment,
+	.provider = &b24_bill24, .method = "POST", .path = "/bill_payment/push_bill_with_payment",
+	.rename = "sync_code=customer_sync_code,amount=total_amount,bill_date=date",
+	.result = "", .changes = true, .adjust = b24_settle_hash)
+
+/* Payment Method: Get list bills; "Currency" has its capital C on the wire */
+B24_SPECIAL(get_bills,
+	.provider = &b24_bill24, .method = "GET", .path = "/instant_payment/get_bills",
+	.rename = "currency=Currency,sync_code=customer_sync_code", .result = "data")
+
+/* Payment Method: Get single bill */
+B24_ENDPOINT(get_bill,
+	.provider = &b24_bill24, .method = "GET", .path = "/instant_payment/get_single_bill/{ref_id}",
+	.result = "data")
+
+/* Payment Method: Get Transaction Detail */
+B24_ENDPOINT(get_transaction,
+	.provider = &b24_bill24, .method = "POST", .path = "/transaction/instant_payment/detail",
+	.rename = "ref_id=reference", .result = "data")
+
+/* Activate Sub Biller: Onboarding */
+B24_ENDPOINT(onboard_sub_biller,
+	.provider = &b24_bill24, .method = "POST", .path = "/on_boarding/on_boarding_supplier",
+	.result = "data", .changes = true)
+
+/* Activate Sub Biller: Get Available Banks; its answer is not documented */
+B24_ENDPOINT(get_available_banks,
+	.provider = &b24_bill24, .method = "GET", .path = "/on_boarding/get_available_bank",
+	.result = "data")
+
+/* Activate Sub Biller: Add Link Account */
+B24_ENDPOINT(add_link_account,
+	.provider = &b24_bill24, .method = "POST", .path = "/on_boarding/add_link_account",
+	.result = "data", .changes = true)
+
+/* Activate Sub Biller: Verify Linked Bank Account */
+B24_ENDPOINT(verify_linked_account,
+	.provider = &b24_bill24, .method = "POST", .path = "/on_boarding/verify_linked_account",
+	.result = "data")
+
+/* clang-format on */

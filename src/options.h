@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * options.h
+ *	  The options of servers and user mappings: one table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_OPTIONS_H
+#define BILL24_OPTIONS_H
+
+#include "nodes/pg_list.h"
+
+typedef enum B24OptionKind
+{
+	B24_OPTION_URL,
+	B24_OPTION_MILLISECONDS,
+	B24_OPTION_BYTES,
+	B24_OPTION_COUNT,
+	B24_OPTION_BOOLEAN,
+	B24_OPTION_FILE,			/* an absolute path on the server's machine */
+	B24_OPTION_SECRET			/* never shown, not even in an error */
+} B24OptionKind;
+
+typedef struct B24Option
+{
+	const char *name;
+	Oid			catalog;		/* whose option it is */
+	B24OptionKind kind;
+	const char *fallback;		/* the default, as one would write it */
+	int			min;			/* of numbers, in their base unit */
+	int			max;
+	bool		superuser;		/* only a superuser may set it */
+} B24Option;
+
+extern const B24Option *b24_option_find(const char *name, Oid catalog);
+extern const char *b24_option_value(List *options, const char *name, Oid catalog);
+extern int	b24_option_number(List *options, const char *name, Oid catalog);
+extern bool b24_option_boolean(List *options, const char *name, Oid catalog);
+extern const char *b24_option_nearest(const char *name, Oid catalog);
+
+#endif							/* BILL24_OPTIONS_H */

@@ -1,0 +1,219 @@
+/*-------------------------------------------------------------------------
+ *
+ * preview.c
+ *	  Dry runs, and requests to paths that have no function of their own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "call.h"
+#include "report.h"
+#include "text.h"
+
+/* What stands for a secret. */
+#define MASK "***"
+
+/*
+ * The SQL function of an operation, in the schema where the extension's
+ * functions are.  Its declaration is the schema of the request.
+ */
+static Oid
+function_of(const char *operation, Oid schema)
+{
+	char	   *name = psprintf("bill24_%s", operation);
+	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
+	Oid			function = InvalidOid;
+
+	for (int i = 0; i < list->n_members; i++)
+	{
+		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
+
+		if (proc->pronamespace == schema)
+			function = proc->oid;
+	}
+	ReleaseSysCacheList(list);
+	return function;
+}
+
+static const B24Endpoint *
+find_operation(const char *operation, Oid schema, Oid *function)
+{
+	const B24Endpoint *endpoint = b24_endpoint_find(operation);
+	StringInfoData valid;
+
+	*function = endpoint != NULL ? function_of(operation, schema) : InvalidOid;
+	if (OidIsValid(*function))
+		return endpoint;
+	initStringInfo(&valid);
+	for (int i = 0; i < B24_EP_COUNT; i++)
+	{
+		if (OidIsValid(function_of(b24_endpoints[i].name, schema)))
+			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "",
+							 b24_endpoints[i].name);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown operation \"%s\"", operation),
+			 errhint("The operations are: %s.", valid.data)));
+	return NULL;				/* not reached */
+}
+
+static JsonbValue
+string_value(const char *utf8)
+{
+	JsonbValue	value;
+	char	   *text = b24_text_from_utf8(utf8, strlen(utf8));
+
+	value.type = jbvString;
+	value.val.string.val = text;
+	value.val.string.len = strlen(text);
+	return value;
+}
+
+static void
+push(JsonbParseState **state, const char *key, JsonbValue value)
+{
+	JsonbValue	name = string_value(key);
+
+	pushJsonbValue(state, WJB_KEY, &name);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static Jsonb *
+request_to_jsonb(const B24Request *request)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	null = {.type = jbvNull};
+	JsonbValue	headers = string_value("headers");
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push(&state, "method", string_value(request->method));
+	push(&state, "url", string_value(request->url));
+	pushJsonbValue(&state, WJB_KEY, &headers);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < request->header_count; i++)
+	{
+		char	   *name = pstrdup(request->headers[i]);
+		char	   *colon = strchr(name, ':');
+
+		*colon = '\0';
+		push(&state, name, string_value(colon + 2));
+	}
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	push(&state, "body", request->body != NULL ? string_value(request->body) : null);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static void
+refuse_nulls(FunctionCallInfo fcinfo, const B24CallSite *site, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be NULL",
+							site->signature->parameters[i].name)));
+	}
+}
+
+PG_FUNCTION_INFO_V1(bill24_preview);
+
+/*
+ * bill24_preview(operation text, request jsonb, server name): the request
+ * that a call would send, and nothing is sent.  request has the arguments of
+ * the operation's function by name.  Errors: 22023 unknown operation or
+ * argument, and those of the call itself.
+ */
+Datum
+bill24_preview(PG_FUNCTION_ARGS)
+{
+	const B24CallSite *site = b24_call_site(fcinfo);
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	const B24Account *account;
+	const B24Endpoint *endpoint;
+	const B24Signature *signature;
+	Oid			function;
+	B24Job	   *job;
+	B24Problem	problem;
+	Jsonb	   *result;
+
+	refuse_nulls(fcinfo, site, 3);
+	account = b24_call_account(site, fcinfo);
+	endpoint = find_operation(text_to_cstring(PG_GETARG_TEXT_PP(0)), schema, &function);
+	signature = b24_signature(function, CurrentMemoryContext);
+	job = b24_job_new(b24_exchange_new(account), endpoint);
+	b24_arguments_from_jsonb(signature, PG_GETARG_JSONB_P(1), job->arguments);
+	if (b24_job_encode(job, &problem) != B24_OK ||
+		b24_sign(account->provider, &account->secrets, MASK, &job->request,
+				 &problem) != B24_OK)
+		b24_report_problem(endpoint->name, &problem);
+	result = request_to_jsonb(&job->request);
+	b24_job_free(job);
+	PG_RETURN_JSONB_P(result);
+}
+
+PG_FUNCTION_INFO_V1(bill24_request);
+
+/*
+ * bill24_request(method text, path text, body jsonb, server name): any path
+ * of the server.  Returns the whole answer.  An answer with a code that is no
+ * success is an error, like everywhere; one without a code is returned as it
+ * is.  Errors: 22023 bad method or path, and those of any operation.
+ */
+Datum
+bill24_request(PG_FUNCTION_ARGS)
+{
+	const B24CallSite *site = b24_call_site(fcinfo);
+	const B24Account *account;
+	const char *method;
+	B24Endpoint endpoint = {.name = "request", .result = ""};
+	B24Reading	reading = {"request", false};
+	B24Job	   *job;
+	B24Problem	problem;
+	char	   *path;
+	char	   *body = NULL;
+	Datum		result;
+	bool		isnull;
+
+	refuse_nulls(fcinfo, site, 2);
+	account = b24_call_account(site, fcinfo);
+	method = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	path = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (!PG_ARGISNULL(2))
+	{
+		Jsonb	   *jsonb = PG_GETARG_JSONB_P(2);
+
+		body = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+		body = b24_text_to_utf8(body, strlen(body), NULL);
+	}
+
+	endpoint.provider = account->provider;
+	endpoint.method = method;
+	endpoint.changes = strcmp(method, "GET") != 0;
+	reading.tolerant = endpoint.changes;
+	job = b24_job_new(b24_exchange_new(account), &endpoint);
+	if (b24_encode_raw(account->base_url, method, path, body, &job->request,
+					   &problem) != B24_OK)
+		b24_report_problem(endpoint.name, &problem);
+	b24_job_run(job);
+	if (job->reply.status != B24_OK)
+		b24_report_reply(account->server, &endpoint, &account->secrets, &job->reply);
+	if (!b24_fits(site->result, job->reply.result, "answer", &problem))
+		b24_report_misfit(&endpoint, &problem);
+	result = b24_value(site->result, &reading, job->reply.result, &isnull);
+	b24_job_free(job);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}

@@ -1,0 +1,174 @@
+/*-------------------------------------------------------------------------
+ *
+ * report.c
+ *	  Outcomes as errors for users: SQLSTATE, message, DETAIL and HINT.
+ *
+ * The provider's words are quoted in the DETAIL, made fit for a message, and
+ * with the account's secrets blotted out should a provider repeat them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "report.h"
+#include "text.h"
+
+/* Secrets shorter than this would blot out ordinary words. */
+#define SHORTEST_SECRET 6
+
+/* How to find out what became of a request whose answer was lost. */
+static const struct
+{
+	const char *operation;
+	const char *hint;
+}			lookups[] = {
+	{"settle_payment", "The payment may have been made. Look it up with bill24_get_bill() by its ref_id before sending it again."},
+	{"create_customer", "The customer may have been created. Look it up with bill24_get_customer() before sending it again."},
+	{"update_customer", "The customer may have been updated. The same update can be sent again."},
+	{"delete_customer", "The customer may have been deleted. It can be sent again; \"not found\" then means that it is deleted."},
+};
+
+int
+b24_sqlstate(B24Status status)
+{
+	const char *code = b24_status_info(status)->sqlstate;
+
+	return MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4]);
+}
+
+/* Replaces every occurrence of a secret, in place. */
+static void
+blot_out(char *text, const char *secret)
+{
+	size_t		length = secret != NULL ? strlen(secret) : 0;
+	char	   *found;
+
+	if (length < SHORTEST_SECRET)
+		return;
+	while ((found = strstr(text, secret)) != NULL)
+		memset(found, '*', length);
+}
+
+/* Words of the provider, fit to be shown. */
+static char *
+quotable(const B24Secrets *secrets, const char *utf8)
+{
+	char	   *text = pstrdup(utf8);
+
+	if (secrets != NULL)
+	{
+		blot_out(text, secrets->token);
+		blot_out(text, secrets->client_id);
+		blot_out(text, secrets->secret);
+		blot_out(text, secrets->hash_token);
+	}
+	return b24_text_for_message(text);
+}
+
+/* What went wrong, as a part of a sentence. */
+char *
+b24_reply_message(const B24Secrets *secrets, const B24Reply *reply)
+{
+	const char *message = b24_status_info(reply->status)->message;
+
+	if (reply->text[0] != '\0')
+		return psprintf("%s: %s", message, quotable(secrets, reply->text));
+	return pstrdup(message);
+}
+
+/*
+ * HTTP status, code and both messages of the provider.  NULL when there was
+ * no answer.
+ */
+char *
+b24_reply_detail(const B24Secrets *secrets, const B24Reply *reply)
+{
+	StringInfoData detail;
+
+	if (reply->http_status == 0)
+		return NULL;
+	initStringInfo(&detail);
+	appendStringInfo(&detail, "HTTP status %ld", reply->http_status);
+	if (reply->code[0] != '\0')
+		appendStringInfo(&detail, ", code %s", quotable(secrets, reply->code));
+	if (reply->message != NULL && reply->message[0] != '\0')
+		appendStringInfo(&detail, ": %s", quotable(secrets, reply->message));
+	if (reply->message_kh != NULL && reply->message_kh[0] != '\0')
+		appendStringInfo(&detail, " (%s)", quotable(secrets, reply->message_kh));
+	return detail.data;
+}
+
+/* What to do next; NULL if there is nothing to say. */
+char *
+b24_reply_hint(const B24Endpoint *endpoint, const B24Reply *reply)
+{
+	const B24StatusInfo *info = b24_status_info(reply->status);
+
+	if (reply->status == B24_THROTTLED && reply->retry_after_s >= 0)
+		return psprintf("Nothing was done. The provider asks to wait %ld s.",
+						reply->retry_after_s);
+	if (info->retry == B24_RETRY_AFTER_LOOKUP)
+	{
+		StringInfoData hint;
+
+		initStringInfo(&hint);
+		if (!endpoint->changes)
+			appendStringInfoString(&hint, "The operation only reads, so it can be repeated.");
+		else
+		{
+			for (int i = 0; i < lengthof(lookups); i++)
+			{
+				if (strcmp(lookups[i].operation, endpoint->name) == 0)
+					appendStringInfoString(&hint, lookups[i].hint);
+			}
+			if (hint.len == 0)
+				appendStringInfoString(&hint, "The request may have had its effect. Look that up before sending it again.");
+		}
+		if (info->hint != NULL && reply->status != B24_NO_ANSWER)
+			appendStringInfo(&hint, " %s", info->hint);
+		return hint.data;
+	}
+	return info->hint != NULL ? pstrdup(info->hint) : NULL;
+}
+
+/* Raises the error for a request that could not be made. */
+void
+b24_report_problem(const char *operation, const B24Problem *problem)
+{
+	const B24StatusInfo *info = b24_status_info(problem->status);
+
+	ereport(ERROR,
+			(errcode(b24_sqlstate(problem->status)),
+			 errmsg("could not send %s: %s", operation, problem->text),
+			 info->hint != NULL ? errhint("%s", info->hint) : 0));
+}
+
+/* Raises the error for a success whose data has the wrong shape. */
+void
+b24_report_misfit(const B24Endpoint *endpoint, const B24Problem *problem)
+{
+	ereport(ERROR,
+			(errcode(b24_sqlstate(problem->status)),
+			 errmsg("could not read the answer to %s", endpoint->name),
+			 errdetail("%s.", problem->text),
+			 endpoint->changes ?
+			 errhint("The provider reports success, so the operation has had its effect; only the answer cannot be shown.") : 0));
+}
+
+/* Raises the error for an answer that is no success. */
+void
+b24_report_reply(const char *server, const B24Endpoint *endpoint,
+				 const B24Secrets *secrets, const B24Reply *reply)
+{
+	char	   *message = b24_reply_message(secrets, reply);
+	char	   *detail = b24_reply_detail(secrets, reply);
+	char	   *hint = b24_reply_hint(endpoint, reply);
+
+	ereport(ERROR,
+			(errcode(b24_sqlstate(reply->status)),
+			 errmsg_internal("%s on server \"%s\" failed: %s", endpoint->name,
+							 server, message),
+			 detail != NULL ? errdetail_internal("%s: %s.", endpoint->name, detail) : 0,
+			 hint != NULL ? errhint("%s", hint) : 0));
+}

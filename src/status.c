@@ -1,0 +1,120 @@
+/*-------------------------------------------------------------------------
+ *
+ * status.c
+ *	  The one table of outcomes: SQLSTATE, retry rule, message and hint.
+ *
+ * Standard codes where one fits; what only a provider can say has class KH, a
+ * class that the SQL standard leaves to implementations.  The codes are part
+ * of the interface and are listed in the README.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static const B24StatusInfo infos[B24_STATUS_COUNT] = {
+	[B24_OK] = {
+		"ok", "00000", B24_RETRY_NEVER, "success", NULL
+	},
+	[B24_BAD_ARGUMENT] = {
+		"bad_argument", "22023", B24_RETRY_NEVER, "invalid argument", NULL
+	},
+	[B24_NULL_ARGUMENT] = {
+		"null_argument", "22004", B24_RETRY_NEVER, "missing argument", NULL
+	},
+	[B24_TOO_LONG] = {
+		"too_long", "22001", B24_RETRY_NEVER, "argument too long", NULL
+	},
+	[B24_BAD_NUMBER] = {
+		"bad_number", "22023", B24_RETRY_NEVER, "invalid amount",
+		"Amounts are finite and not negative."
+	},
+	[B24_NO_CREDENTIAL] = {
+		"no_credential", "28000", B24_RETRY_NEVER, "credential missing",
+		"Add it to the user mapping: ALTER USER MAPPING ... OPTIONS (ADD ...)."
+	},
+	[B24_NO_MEMORY] = {
+		"no_memory", "53200", B24_RETRY_FREELY, "out of memory", NULL
+	},
+	[B24_UNREACHABLE] = {
+		"unreachable", "08001", B24_RETRY_FREELY, "could not connect",
+		"Nothing was sent. Check base_url, the network and the TLS settings of the server, for example with bill24_check()."
+	},
+	[B24_NO_ANSWER] = {
+		"no_answer", "08007", B24_RETRY_AFTER_LOOKUP, "no answer, the outcome is unknown",
+		"The request was sent and may have had its effect. Look it up before sending it again."
+	},
+	[B24_NONSENSE] = {
+		"nonsense", "08P01", B24_RETRY_AFTER_LOOKUP, "could not read the answer",
+		"Check that base_url names the provider's API and that nothing in between answers in its place."
+	},
+	[B24_TOO_LARGE] = {
+		"too_large", "08P01", B24_RETRY_AFTER_LOOKUP, "the answer is too large",
+		"Raise the server option max_response_size if such an answer is expected."
+	},
+	[B24_UNAUTHORIZED] = {
+		"unauthorized", "28000", B24_RETRY_AFTER_LOGIN, "the bearer token was not accepted",
+		"The token was renewed once and refused again. Check with the provider that the account may use this operation."
+	},
+	[B24_LOGIN_REFUSED] = {
+		"login_refused", "28000", B24_RETRY_NEVER, "the credentials were refused",
+		"Check token, client_id and secret in the user mapping."
+	},
+	[B24_REFUSED] = {
+		"refused", "KH000", B24_RETRY_NEVER, "refused by the provider", NULL
+	},
+	[B24_INSUFFICIENT_FUNDS] = {
+		"insufficient_funds", "KH402", B24_RETRY_NEVER, "insufficient funds",
+		"The wallet has to be topped up first."
+	},
+	[B24_NOT_FOUND] = {
+		"not_found", "KH404", B24_RETRY_NEVER, "not found", NULL
+	},
+	[B24_ALREADY_EXISTS] = {
+		"already_exists", "KH409", B24_RETRY_NEVER, "it already exists", NULL
+	},
+	[B24_ALREADY_PAID] = {
+		"already_paid", "KH410", B24_RETRY_NEVER, "it is already paid", NULL
+	},
+	[B24_INVALID] = {
+		"invalid", "KH422", B24_RETRY_NEVER, "the provider's validation failed", NULL
+	},
+	[B24_BALANCE_NOT_ZERO] = {
+		"balance_not_zero", "KH423", B24_RETRY_NEVER, "the wallet balance is not zero",
+		"The wallets have to be emptied before the customer can be deleted."
+	},
+	[B24_THROTTLED] = {
+		"throttled", "KH429", B24_RETRY_FREELY, "the provider asks to slow down",
+		"Nothing was done. Try again later, with fewer requests at once."
+	},
+	[B24_PAYMENT_TOKEN] = {
+		"payment_token", "KH498", B24_RETRY_NEVER, "hash or token of the payment is invalid",
+		"Check hash_token in the user mapping, and that payment_method_token comes from bill24_get_payment_methods()."
+	},
+	[B24_SERVER_ERROR] = {
+		"server_error", "KH500", B24_RETRY_AFTER_LOOKUP, "the provider failed",
+		NULL
+	},
+};
+
+/* Everything known about an outcome; never NULL. */
+const B24StatusInfo *
+b24_status_info(B24Status status)
+{
+	return &infos[status < B24_STATUS_COUNT ? status : B24_REFUSED];
+}
+
+/* Fills a problem and returns its status, so that callers can return it. */
+B24Status
+b24_problem(B24Problem *problem, B24Status status, const char *format,...)
+{
+	va_list		args;
+
+	problem->status = status;
+	va_start(args, format);
+	vsnprintf(problem->text, sizeof(problem->text), format, args);
+	va_end(args);
+	return status;
+}

@@ -1,0 +1,455 @@
+/*-------------------------------------------------------------------------
+ *
+ * token.c
+ *	  Bearer tokens: one login for everybody.
+ *
+ * A slot of the table belongs to a set of credentials.  Whoever finds it
+ * without a usable token takes the renewal on, and the others wait for the
+ * outcome, good or bad: a failure is kept for a short while, so that many
+ * callers do not all try the same wrong password.
+ *
+ * A renewal that ends in an error of its own (a cancel, say) is given up by a
+ * memory context callback.  Should a process vanish in the middle of one, the
+ * others see that, or its time runs out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "compat.h"
+#include "storage/condition_variable.h"
+#include "storage/procarray.h"
+#include "utils/timestamp.h"
+
+#include "codec.h"
+#include "shared.h"
+#include "token.h"
+#include "wait.h"
+
+#define SLOTS 32
+
+/* The documented sample has about 1,000 characters. */
+#define MAX_BEARER 6144
+#define MAX_REFRESH 1024
+
+/* How long a refusal, or another failure, is passed on without a new try. */
+#define KEEP_REFUSAL_MS 5000
+#define KEEP_FAILURE_MS 1000
+
+/* When the provider does not say how long a token lasts. */
+#define ASSUMED_LIFETIME_S 300
+
+/* A token is renewed when a tenth of its life is left, at most this. */
+#define MAX_MARGIN_S 300
+
+typedef struct Slot
+{
+	uint8		digest[B24_SHA256_LENGTH];
+	bool		used;
+	uint64		generation;		/* counts the logins */
+	TimestampTz last_used;
+	TimestampTz renew_at;
+	TimestampTz expires_at;
+	int			renewer;		/* process, 0 for none */
+	TimestampTz renewer_until;
+
+	/* of the last login, if it failed */
+	TimestampTz failed_until;
+	B24Status	failed_status;
+	long		failed_http_status;
+	char		failed_code[32];
+	char		failed_text[256];
+
+	char		bearer[MAX_BEARER]; /* "" for none */
+	char		refresh[MAX_REFRESH];
+} Slot;
+
+struct B24TokenTable
+{
+	ConditionVariable changed;	/* a renewal ended */
+	uint64		generations;
+	Slot		slots[SLOTS];
+};
+
+/* A renewal that this process has taken on. */
+typedef struct Renewal
+{
+	B24Waiter	waiter;
+	MemoryContextCallback callback;
+	uint8		digest[B24_SHA256_LENGTH];
+	bool		over;
+	B24Request	request;
+	B24Transfer *transfer;
+	B24Reply	reply;
+	B24Login	login;
+} Renewal;
+
+Size
+b24_token_table_size(void)
+{
+	return sizeof(B24TokenTable);
+}
+
+void
+b24_token_table_init(B24TokenTable *table)
+{
+	memset(table, 0, sizeof(*table));
+	ConditionVariableInit(&table->changed);
+}
+
+static void
+lock_table(LWLockMode mode)
+{
+	if (b24_shared()->lock != NULL)
+		LWLockAcquire(b24_shared()->lock, mode);
+}
+
+static void
+unlock_table(void)
+{
+	if (b24_shared()->lock != NULL)
+		LWLockRelease(b24_shared()->lock);
+}
+
+static Slot *
+find_slot(const uint8 *digest)
+{
+	Slot	   *slots = b24_shared()->tokens->slots;
+
+	for (int i = 0; i < SLOTS; i++)
+	{
+		if (slots[i].used && memcmp(slots[i].digest, digest, B24_SHA256_LENGTH) == 0)
+			return &slots[i];
+	}
+	return NULL;
+}
+
+/* The slot of these credentials; a new one takes the place of the oldest. */
+static Slot *
+claim_slot(const uint8 *digest)
+{
+	Slot	   *slots = b24_shared()->tokens->slots;
+	Slot	   *slot = find_slot(digest);
+
+	if (slot != NULL)
+		return slot;
+	slot = &slots[0];
+	for (int i = 0; i < SLOTS; i++)
+	{
+		if (!slots[i].used)
+		{
+			slot = &slots[i];
+			break;
+		}
+		if (slots[i].last_used < slot->last_used)
+			slot = &slots[i];
+	}
+	memset(slot, 0, sizeof(Slot));
+	memcpy(slot->digest, digest, B24_SHA256_LENGTH);
+	slot->used = true;
+	return slot;
+}
+
+static bool
+is_renewed_by_another(const Slot *slot, TimestampTz now)
+{
+	return slot->renewer != 0 && slot->renewer != MyProcPid &&
+		now < slot->renewer_until && BackendPidGetProc(slot->renewer) != NULL;
+}
+
+/* Ends a renewal that did not come to its end, and frees what it held. */
+static void
+renewal_cleanup(void *arg)
+{
+	Renewal    *renewal = arg;
+
+	if (renewal->transfer != NULL)
+		b24_http_end(renewal->transfer);
+	b24_request_free(&renewal->request);
+	b24_reply_free(&renewal->reply);
+	free(renewal->login.bearer);
+	free(renewal->login.refresh);
+	if (!renewal->over)
+	{
+		Slot	   *slot;
+
+		lock_table(LW_EXCLUSIVE);
+		slot = find_slot(renewal->digest);
+		if (slot != NULL && slot->renewer == MyProcPid)
+			slot->renewer = 0;
+		unlock_table();
+		ConditionVariableBroadcast(&b24_shared()->tokens->changed);
+	}
+}
+
+static void
+fail(B24Reply *reply, const B24Problem *problem)
+{
+	reply->status = problem->status;
+	strlcpy(reply->text, problem->text, sizeof(reply->text));
+}
+
+/* One login request; true if it brought a token. */
+static bool
+login_once(const B24Account *account, Renewal *renewal, const char *refresh,
+		   B24LoginReport *report)
+{
+	const B24Endpoint *endpoint = &b24_endpoints[B24_EP_authorize];
+	B24HttpOptions options = account->http;
+	const B24HttpAnswer *answer;
+	B24Problem	problem;
+	B24Transfer *done;
+
+	b24_request_free(&renewal->request);
+	b24_reply_free(&renewal->reply);
+	memset(&renewal->reply, 0, sizeof(B24Reply));
+	if (b24_encode_login(endpoint, account->base_url, &account->secrets, refresh,
+						 &renewal->request, &problem) != B24_OK)
+	{
+		fail(&renewal->reply, &problem);
+		return false;
+	}
+	options.fresh = report != NULL;
+	renewal->waiter.is_done = false;
+	renewal->transfer = b24_http_start(b24_pool(), &renewal->request, &options,
+									   &renewal->waiter);
+	if (renewal->transfer == NULL)
+	{
+		renewal->reply.status = B24_NO_MEMORY;
+		return false;
+	}
+	while (!renewal->waiter.is_done)
+		b24_pool_wait();
+	done = renewal->transfer;
+
+	answer = b24_http_answer(done);
+	if (report != NULL)
+	{
+		report->answer = *answer;
+		report->answer.body = NULL;
+	}
+	b24_decode(endpoint, answer, &renewal->reply);
+	if (renewal->reply.status == B24_OK &&
+		b24_bill24_login(&renewal->reply, answer->server_time_s,
+						 (long) time(NULL), &renewal->login, &problem) != B24_OK)
+		fail(&renewal->reply, &problem);
+	if (renewal->reply.status == B24_OK &&
+		strlen(renewal->login.bearer) >= MAX_BEARER)
+	{
+		renewal->reply.status = B24_NONSENSE;
+		snprintf(renewal->reply.text, sizeof(renewal->reply.text),
+				 "the bearer token is longer than %d characters", MAX_BEARER - 1);
+	}
+	renewal->transfer = NULL;
+	b24_http_end(done);
+	return renewal->reply.status == B24_OK;
+}
+
+/* Puts the outcome of a login into its slot, and lets the others go on. */
+static void
+settle(Renewal *renewal)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Slot	   *slot;
+
+	lock_table(LW_EXCLUSIVE);
+	slot = claim_slot(renewal->digest);
+	slot->renewer = 0;
+	slot->last_used = now;
+	if (renewal->reply.status == B24_OK)
+	{
+		B24Login   *login = &renewal->login;
+		long		lifetime = login->lifetime_s > 0 ? login->lifetime_s :
+			ASSUMED_LIFETIME_S;
+		long		margin = Min(MAX_MARGIN_S, lifetime / 10);
+
+		/* far beyond any use, and safe to reckon with */
+		lifetime = Min(lifetime, 10L * 365 * 86400);
+		slot->generation = ++b24_shared()->tokens->generations;
+		slot->expires_at = now + lifetime * USECS_PER_SEC;
+		slot->renew_at = slot->expires_at - margin * USECS_PER_SEC;
+		slot->failed_until = 0;
+		strlcpy(slot->bearer, login->bearer, sizeof(slot->bearer));
+		slot->refresh[0] = '\0';
+		if (login->refresh != NULL && strlen(login->refresh) < MAX_REFRESH)
+			strlcpy(slot->refresh, login->refresh, sizeof(slot->refresh));
+	}
+	else
+	{
+		slot->failed_until = now + 1000 *
+			(renewal->reply.status == B24_LOGIN_REFUSED ? KEEP_REFUSAL_MS : KEEP_FAILURE_MS);
+		slot->failed_status = renewal->reply.status;
+		slot->failed_http_status = renewal->reply.http_status;
+		strlcpy(slot->failed_code, renewal->reply.code, sizeof(slot->failed_code));
+		strlcpy(slot->failed_text,
+				renewal->reply.message != NULL ? renewal->reply.message :
+				renewal->reply.text, sizeof(slot->failed_text));
+	}
+	renewal->over = true;
+	unlock_table();
+	ConditionVariableBroadcast(&b24_shared()->tokens->changed);
+}
+
+/*
+ * Logs in: with the refresh token if there is one, else, or if that is not
+ * taken, with the credentials.  This process has the renewal.
+ */
+static void
+renew(const B24Account *account, const char *refresh, B24LoginReport *report)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "bill24 login",
+												  ALLOCSET_SMALL_SIZES);
+	Renewal    *renewal = MemoryContextAllocZero(context, sizeof(Renewal));
+	bool		ok = false;
+
+	memcpy(renewal->digest, account->digest, B24_SHA256_LENGTH);
+	renewal->callback.func = renewal_cleanup;
+	renewal->callback.arg = renewal;
+	MemoryContextRegisterResetCallback(context, &renewal->callback);
+
+	if (refresh[0] != '\0')
+	{
+		ok = login_once(account, renewal, refresh, report);
+		if (!ok && (renewal->reply.status == B24_UNREACHABLE ||
+					renewal->reply.status == B24_NO_ANSWER))
+		{
+			settle(renewal);
+			MemoryContextDelete(context);
+			return;
+		}
+	}
+	if (!ok)
+		(void) login_once(account, renewal, NULL, report);
+	if (report != NULL)
+	{
+		report->skew_known = renewal->login.skew_known;
+		report->skew_s = renewal->login.skew_s;
+		report->lifetime_s = renewal->login.lifetime_s;
+	}
+	settle(renewal);
+	MemoryContextDelete(context);
+}
+
+static void
+copy_failure(const Slot *slot, B24Reply *failure)
+{
+	failure->status = slot->failed_status;
+	failure->http_status = slot->failed_http_status;
+	failure->retry_after_s = -1;
+	strlcpy(failure->code, slot->failed_code, sizeof(failure->code));
+	strlcpy(failure->text, slot->failed_text, sizeof(failure->text));
+}
+
+/*
+ * A usable bearer token, from the table or by a login; waits for the login of
+ * another if there is one under way.  False with the failure of the login.
+ * With a report, logs in in any case.
+ */
+static bool
+get(const B24Account *account, B24Token *token, B24LoginReport *report,
+	B24Reply *failure)
+{
+	static uint32 wait_event = 0;
+	bool		renewed = false;
+
+	if (wait_event == 0)
+		wait_event = b24_wait_event("Bill24Login");
+
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		char		refresh[MAX_REFRESH];
+		Slot	   *slot;
+
+		/* most calls end here */
+		lock_table(LW_SHARED);
+		slot = find_slot(account->digest);
+		if (slot != NULL && (report == NULL || renewed) && slot->bearer[0] != '\0' &&
+			(now < slot->renew_at ||
+			 (now < slot->expires_at && is_renewed_by_another(slot, now))))
+		{
+			char		bearer[MAX_BEARER];
+			uint64		generation = slot->generation;
+
+			strlcpy(bearer, slot->bearer, sizeof(bearer));
+			unlock_table();
+			token->bearer = pstrdup(bearer);
+			token->generation = generation;
+			return true;
+		}
+		unlock_table();
+
+		lock_table(LW_EXCLUSIVE);
+		slot = claim_slot(account->digest);
+		slot->last_used = now;
+		if (now < slot->failed_until && (report == NULL || renewed))
+		{
+			copy_failure(slot, failure);
+			unlock_table();
+			return false;
+		}
+		if (is_renewed_by_another(slot, now))
+		{
+			unlock_table();
+			ConditionVariablePrepareToSleep(&b24_shared()->tokens->changed);
+			lock_table(LW_SHARED);
+			slot = find_slot(account->digest);
+			if (slot == NULL || !is_renewed_by_another(slot, now))
+			{
+				unlock_table();
+				ConditionVariableCancelSleep();
+				continue;
+			}
+			unlock_table();
+			ConditionVariableTimedSleep(&b24_shared()->tokens->changed, 1000,
+										wait_event);
+			ConditionVariableCancelSleep();
+			continue;
+		}
+		slot->renewer = MyProcPid;
+		slot->renewer_until = now + 1000 *
+			(2 * (int64) account->http.request_timeout_ms + 1000);
+		strlcpy(refresh, report == NULL ? slot->refresh : "", sizeof(refresh));
+		slot->refresh[0] = '\0';	/* tried once */
+		unlock_table();
+
+		renew(account, refresh, report);
+		renewed = true;
+	}
+}
+
+/*
+ * A bearer token for a request; false, with what came of the login, if none
+ * could be had.  Raises nothing but what an interrupt asks for.
+ */
+bool
+b24_token_get(const B24Account *account, B24Token *token, B24Reply *failure)
+{
+	return get(account, token, NULL, failure);
+}
+
+/* The provider did not take a token of that login: it is not used again. */
+void
+b24_token_refused(const B24Account *account, uint64 generation)
+{
+	Slot	   *slot;
+
+	lock_table(LW_EXCLUSIVE);
+	slot = find_slot(account->digest);
+	if (slot != NULL && slot->generation == generation)
+		slot->bearer[0] = '\0';
+	unlock_table();
+}
+
+/* Logs in on a new connection, whatever there is, and tells how it went. */
+bool
+b24_token_login(const B24Account *account, B24LoginReport *report,
+				B24Reply *failure)
+{
+	B24Token	token;
+
+	return get(account, &token, report, failure);
+}

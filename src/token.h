@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * token.h
+ *	  Bearer tokens: one login for everybody.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_TOKEN_H
+#define BILL24_TOKEN_H
+
+#include "account.h"
+
+typedef struct B24TokenTable B24TokenTable;
+
+/* A token as one request uses it. */
+typedef struct B24Token
+{
+	char	   *bearer;			/* palloc'd */
+	uint64		generation;		/* which login it is from */
+} B24Token;
+
+/* How a login went, for the doctor. */
+typedef struct B24LoginReport
+{
+	B24HttpAnswer answer;		/* its body is gone */
+	long		skew_s;
+	bool		skew_known;
+	long		lifetime_s;
+} B24LoginReport;
+
+extern Size b24_token_table_size(void);
+extern void b24_token_table_init(B24TokenTable *table);
+
+extern bool b24_token_get(const B24Account *account, B24Token *token,
+						  B24Reply *failure);
+extern void b24_token_refused(const B24Account *account, uint64 generation);
+extern bool b24_token_login(const B24Account *account, B24LoginReport *report,
+							B24Reply *failure);
+
+#endif							/* BILL24_TOKEN_H */

@@ -1,0 +1,227 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.c
+ *	  The pool of this process, and the one place where it waits.
+ *
+ * libcurl names sockets and a timeout; one WaitEventSet holds them together
+ * with the latch and the death of the postmaster, so that a cancel, a timeout
+ * or a shutdown ends the wait at once.  Interrupts are served here only.
+ *
+ * The set lives as long as the process.  A WaitEventSet cannot give up a
+ * single socket, so one that libcurl has no wish for stays in, watched for
+ * reading: it mostly is an idle connection that the next call uses again.  If
+ * it reports something, or the set is full, the set is built anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "storage/fd.h"
+
+#include "wait.h"
+
+/* The latch and the postmaster. */
+#define FIXED_EVENTS 2
+
+/* How many sockets are served after one wait. */
+#define MAX_EVENTS 64
+
+static B24Http *pool = NULL;
+static WaitEventSet *set = NULL;
+static B24Socket **slots = NULL;	/* by position in the set */
+static int	slot_count = 0;		/* in use, including those of closed sockets */
+static int	slot_limit = 0;
+static bool set_is_stale = false;
+
+static bool
+acquire_fd(void)
+{
+	return AcquireExternalFD();
+}
+
+static void
+release_fd(void)
+{
+	ReleaseExternalFD();
+}
+
+/* The pool of this process, made at first use. */
+B24Http *
+b24_pool(void)
+{
+	static bool initialized = false;
+	static const B24HttpHooks hooks = {acquire_fd, release_fd};
+
+	if (!initialized && !b24_http_init())
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not initialize libcurl")));
+	initialized = true;
+	if (pool == NULL)
+	{
+		/* a packager's addition to the version stays at home */
+		char	   *agent = psprintf("bill24/%s PostgreSQL/%.*s", B24_VERSION,
+									 (int) strcspn(PG_VERSION, " "), PG_VERSION);
+
+		pool = b24_http_new(&hooks, agent);
+		pfree(agent);
+	}
+	if (pool == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return pool;
+}
+
+static int
+wishes(const B24Socket *s)
+{
+	return (s->want_read ? WL_SOCKET_READABLE : 0) |
+		(s->want_write ? WL_SOCKET_WRITEABLE : 0);
+}
+
+/*
+ * A new set, still without sockets.  The pool tells of all of them again, so
+ * that an error in here or later loses none.
+ */
+static void
+rebuild_set(void)
+{
+	int			kept = 0;
+
+	for (int i = FIXED_EVENTS; i < slot_count; i++)
+	{
+		if (slots[i] == NULL)
+			continue;
+		slots[i]->position = -1;
+		b24_http_tell_again(pool, slots[i]);
+		slots[i] = NULL;
+		kept++;
+	}
+	slot_count = FIXED_EVENTS;
+	if (set != NULL)
+	{
+		WaitEventSet *old_set = set;
+
+		set = NULL;
+		FreeWaitEventSet(old_set);
+	}
+	if (slot_limit < FIXED_EVENTS + 2 * kept || slots == NULL)
+	{
+		int			limit = FIXED_EVENTS + Max(2 * kept, 16);
+
+		slots = slots == NULL ?
+			MemoryContextAlloc(TopMemoryContext, limit * sizeof(B24Socket *)) :
+			repalloc(slots, limit * sizeof(B24Socket *));
+		memset(slots, 0, limit * sizeof(B24Socket *));
+		slot_limit = limit;
+	}
+	set = b24_create_wait_event_set(slot_limit);
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	set_is_stale = false;
+}
+
+/* Brings the set in line with what libcurl wishes now. */
+static void
+update_set(void)
+{
+	B24Socket  *s;
+
+	if (set == NULL || set_is_stale)
+		rebuild_set();
+	while ((s = b24_http_next_changed(pool)) != NULL)
+	{
+		if (s->closed)
+		{
+			/* the kernel has forgotten it already; its slot stays empty */
+			if (s->position >= 0)
+				slots[s->position] = NULL;
+			free(s);
+		}
+		else if (wishes(s) == 0)
+			continue;
+		else if (s->position < 0 && slot_count == slot_limit)
+		{
+			b24_http_tell_again(pool, s);
+			rebuild_set();
+		}
+		else if (s->position < 0)
+		{
+			s->armed = wishes(s);
+			s->position = AddWaitEventToSet(set, s->armed, s->fd, NULL, NULL);
+			slots[s->position] = s;
+			slot_count = s->position + 1;
+		}
+		else if (s->armed != wishes(s))
+		{
+			s->armed = wishes(s);
+			ModifyWaitEvent(set, s->position, s->armed, NULL);
+		}
+	}
+}
+
+/* Tells the owners of the transfers that are done. */
+static void
+hand_out_done(void)
+{
+	B24Transfer *transfer;
+
+	while ((transfer = b24_http_next_done(pool)) != NULL)
+	{
+		B24Waiter  *waiter = b24_http_owner(transfer);
+
+		waiter->is_done = true;
+		if (waiter->done != NULL)
+			waiter->done(waiter);
+	}
+}
+
+/*
+ * Waits until something can go on, and lets it go on.  May return early.
+ * Raises whatever an interrupt asks for; the transfers then end with the
+ * memory contexts of those who started them.
+ */
+void
+b24_pool_wait(void)
+{
+	static uint32 wait_event = 0;
+	WaitEvent	events[MAX_EVENTS];
+	long		timeout = b24_http_timeout_ms(pool);
+	int			count;
+
+	if (wait_event == 0)
+		wait_event = b24_wait_event("Bill24Answer");
+
+	CHECK_FOR_INTERRUPTS();
+	if (timeout == 0)
+	{
+		b24_http_drive(pool, NULL, false, false);
+		hand_out_done();
+		return;
+	}
+
+	update_set();
+	count = WaitEventSetWait(set, timeout, events, MAX_EVENTS, wait_event);
+	if (count == 0)
+		b24_http_drive(pool, NULL, false, false);
+	for (int i = 0; i < count; i++)
+	{
+		B24Socket  *s;
+
+		if (events[i].events & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+			continue;
+		}
+		s = slots[events[i].pos];
+		if (s == NULL || (!s->closed && wishes(s) == 0))
+			set_is_stale = true;
+		else if (!s->closed)
+			b24_http_drive(pool, s,
+						   (events[i].events & WL_SOCKET_READABLE) != 0,
+						   (events[i].events & WL_SOCKET_WRITEABLE) != 0);
+	}	hand_out_done();
+}
