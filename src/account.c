@@ -406,7 +406,7 @@ b24_account_open(const char *name)
 		ereport(ERROR,
 				(errcode(b24_sqlstate(problem.status)),
 				 errmsg("cannot use server \"%s\": %s", name, problem.text),
-				 errhint("CREATE USER MAPPING FOR CURRENT_USER SERVER %s OPTIONS (token '...', client_id '...', secret '...');",
+				 errhint("The credentials stand in a user mapping: CREATE USER MAPPING FOR CURRENT_USER SERVER %s OPTIONS (token '...', client_id '...', secret '...').",
 						 quote_identifier(name))));
 	return account;
 }

@@ -11,8 +11,13 @@
 #include "fmgr.h"
 
 #include "shared.h"
+#include "token.h"
 
 B24_MODULE_MAGIC;
+
+static B24SharedPart *const parts[] = {
+	&b24_token_part,
+};
 
 extern PGDLLEXPORT void _PG_init(void);
 
@@ -21,5 +26,5 @@ _PG_init(void)
 {
 	/* otherwise there is nothing to share, and every process is on its own */
 	if (process_shared_preload_libraries_in_progress)
-		b24_shared_init();
+		b24_shared_preload(parts, lengthof(parts));
 }

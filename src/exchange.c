@@ -36,7 +36,8 @@ b24_exchange_new(const B24Account *account)
 	exchange->account = account;
 	exchange->context = CurrentMemoryContext;
 	exchange->done_tail = &exchange->done;
-	b24_http_keep(b24_pool(), Max(account->max_in_flight, 16));
+	(void) b24_pool();
+	b24_pool_expect(account->max_in_flight);
 	return exchange;
 }
 

@@ -434,11 +434,15 @@ b24_http_free(B24Http *http)
 	free(http);
 }
 
-/* How many idle connections may be kept for later. */
+/*
+ * How many connections may be open at once, and how many of them idle, kept
+ * for later.  Transfers beyond that wait for a connection.
+ */
 void
-b24_http_keep(B24Http *http, int connections)
+b24_http_limit(B24Http *http, int open, int idle)
 {
-	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) connections);
+	curl_multi_setopt(http->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) open);
+	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) idle);
 }
 
 static bool

@@ -94,7 +94,7 @@ typedef struct B24HttpHooks
 extern bool b24_http_init(void);
 extern B24Http *b24_http_new(const B24HttpHooks *hooks, const char *user_agent);
 extern void b24_http_free(B24Http *http);
-extern void b24_http_keep(B24Http *http, int connections);
+extern void b24_http_limit(B24Http *http, int open, int idle);
 
 extern B24Transfer *b24_http_start(B24Http *http, const B24Request *request,
 								   const B24HttpOptions *options, void *owner);

@@ -15,58 +15,79 @@
 #include "storage/shmem.h"
 
 #include "shared.h"
-#include "token.h"
 
-#define NAME "bill24"
+#define TRANCHE "bill24"
 
 static shmem_startup_hook_type previous_startup = NULL;
-static B24Shared shared;
-static bool ready = false;
+static B24SharedPart *const *all_parts = NULL;
+static int	part_count = 0;
 
 static void
 request(void)
 {
-	RequestAddinShmemSpace(MAXALIGN(b24_token_table_size()));
-	RequestNamedLWLockTranche(NAME, 1);
+	for (int i = 0; i < part_count; i++)
+		RequestAddinShmemSpace(MAXALIGN(all_parts[i]->size));
+	RequestNamedLWLockTranche(TRANCHE, part_count);
 }
 
 static void
 startup(void)
 {
-	bool		found;
+	LWLockPadded *locks;
 
 	if (previous_startup != NULL)
 		previous_startup();
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared.lock = &GetNamedLWLockTranche(NAME)->lock;
-	shared.tokens = ShmemInitStruct(NAME " tokens", b24_token_table_size(), &found);
-	if (!found)
-		b24_token_table_init(shared.tokens);
+	locks = GetNamedLWLockTranche(TRANCHE);
+	for (int i = 0; i < part_count; i++)
+	{
+		B24SharedPart *part = all_parts[i];
+		bool		found;
+
+		part->lock = &locks[i].lock;
+		part->memory = ShmemInitStruct(part->name, part->size, &found);
+		if (!found)
+			part->init(part->memory);
+	}
 	LWLockRelease(AddinShmemInitLock);
-	ready = true;
 }
 
-/* Called from _PG_init while the postmaster preloads the module. */
+/* Shares these parts.  Called while the postmaster preloads the module. */
 void
-b24_shared_init(void)
+b24_shared_preload(B24SharedPart *const *parts, int count)
 {
+	all_parts = parts;
+	part_count = count;
 	b24_ask_for_shmem(request);
 	previous_startup = shmem_startup_hook;
 	shmem_startup_hook = startup;
 }
 
-/* The shared structures, or this process's own. */
-B24Shared *
-b24_shared(void)
+/* The memory of a part, shared or this process's own. */
+void *
+b24_shared_memory(B24SharedPart *part)
 {
-	if (!ready)
+	if (part->memory == NULL)
 	{
-		shared.tokens = MemoryContextAllocExtended(TopMemoryContext,
-												   b24_token_table_size(),
-												   MCXT_ALLOC_ZERO);
-		b24_token_table_init(shared.tokens);
-		ready = true;
+		void	   *memory = MemoryContextAlloc(TopMemoryContext, part->size);
+
+		part->init(memory);
+		part->memory = memory;
 	}
-	return &shared;
+	return part->memory;
+}
+
+void
+b24_shared_lock(B24SharedPart *part, LWLockMode mode)
+{
+	if (part->lock != NULL)
+		LWLockAcquire(part->lock, mode);
+}
+
+void
+b24_shared_unlock(B24SharedPart *part)
+{
+	if (part->lock != NULL)
+		LWLockRelease(part->lock);
 }

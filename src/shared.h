@@ -10,14 +10,21 @@
 
 #include "storage/lwlock.h"
 
-/* What is shared; the parts belong to the files that are named. */
-typedef struct B24Shared
+/* Something to be shared; whoever it belongs to declares one of these. */
+typedef struct B24SharedPart
 {
-	LWLock	   *lock;			/* NULL if this process has it for itself */
-	struct B24TokenTable *tokens;	/* token.c */
-} B24Shared;
+	const char *name;
+	Size		size;
+	void		(*init) (void *memory);
 
-extern void b24_shared_init(void);
-extern B24Shared *b24_shared(void);
+	/* filled in by shared.c */
+	void	   *memory;
+	LWLock	   *lock;			/* NULL if this process has it for itself */
+} B24SharedPart;
+
+extern void b24_shared_preload(B24SharedPart *const *parts, int count);
+extern void *b24_shared_memory(B24SharedPart *part);
+extern void b24_shared_lock(B24SharedPart *part, LWLockMode mode);
+extern void b24_shared_unlock(B24SharedPart *part);
 
 #endif							/* BILL24_SHARED_H */

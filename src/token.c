@@ -24,7 +24,6 @@
 #include "utils/timestamp.h"
 
 #include "codec.h"
-#include "shared.h"
 #include "token.h"
 #include "wait.h"
 
@@ -66,12 +65,12 @@ typedef struct Slot
 	char		refresh[MAX_REFRESH];
 } Slot;
 
-struct B24TokenTable
+typedef struct Table
 {
 	ConditionVariable changed;	/* a renewal ended */
 	uint64		generations;
 	Slot		slots[SLOTS];
-};
+} Table;
 
 /* A renewal that this process has taken on. */
 typedef struct Renewal
@@ -86,37 +85,43 @@ typedef struct Renewal
 	B24Login	login;
 } Renewal;
 
-Size
-b24_token_table_size(void)
+static void
+table_init(void *memory)
 {
-	return sizeof(B24TokenTable);
-}
+	Table	   *table = memory;
 
-void
-b24_token_table_init(B24TokenTable *table)
-{
 	memset(table, 0, sizeof(*table));
 	ConditionVariableInit(&table->changed);
+}
+
+B24SharedPart b24_token_part = {
+	.name = "bill24 tokens",
+	.size = sizeof(Table),
+	.init = table_init,
+};
+
+static Table *
+the_table(void)
+{
+	return b24_shared_memory(&b24_token_part);
 }
 
 static void
 lock_table(LWLockMode mode)
 {
-	if (b24_shared()->lock != NULL)
-		LWLockAcquire(b24_shared()->lock, mode);
+	b24_shared_lock(&b24_token_part, mode);
 }
 
 static void
 unlock_table(void)
 {
-	if (b24_shared()->lock != NULL)
-		LWLockRelease(b24_shared()->lock);
+	b24_shared_unlock(&b24_token_part);
 }
 
 static Slot *
 find_slot(const uint8 *digest)
 {
-	Slot	   *slots = b24_shared()->tokens->slots;
+	Slot	   *slots = the_table()->slots;
 
 	for (int i = 0; i < SLOTS; i++)
 	{
@@ -130,7 +135,7 @@ find_slot(const uint8 *digest)
 static Slot *
 claim_slot(const uint8 *digest)
 {
-	Slot	   *slots = b24_shared()->tokens->slots;
+	Slot	   *slots = the_table()->slots;
 	Slot	   *slot = find_slot(digest);
 
 	if (slot != NULL)
@@ -180,7 +185,7 @@ renewal_cleanup(void *arg)
 		if (slot != NULL && slot->renewer == MyProcPid)
 			slot->renewer = 0;
 		unlock_table();
-		ConditionVariableBroadcast(&b24_shared()->tokens->changed);
+		ConditionVariableBroadcast(&the_table()->changed);
 	}
 }
 
@@ -267,7 +272,7 @@ settle(Renewal *renewal)
 
 		/* far beyond any use, and safe to reckon with */
 		lifetime = Min(lifetime, 10L * 365 * 86400);
-		slot->generation = ++b24_shared()->tokens->generations;
+		slot->generation = ++the_table()->generations;
 		slot->expires_at = now + lifetime * USECS_PER_SEC;
 		slot->renew_at = slot->expires_at - margin * USECS_PER_SEC;
 		slot->failed_until = 0;
@@ -289,7 +294,7 @@ settle(Renewal *renewal)
 	}
 	renewal->over = true;
 	unlock_table();
-	ConditionVariableBroadcast(&b24_shared()->tokens->changed);
+	ConditionVariableBroadcast(&the_table()->changed);
 }
 
 /*
@@ -394,7 +399,7 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 		if (is_renewed_by_another(slot, now))
 		{
 			unlock_table();
-			ConditionVariablePrepareToSleep(&b24_shared()->tokens->changed);
+			ConditionVariablePrepareToSleep(&the_table()->changed);
 			lock_table(LW_SHARED);
 			slot = find_slot(account->digest);
 			if (slot == NULL || !is_renewed_by_another(slot, now))
@@ -404,7 +409,7 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 				continue;
 			}
 			unlock_table();
-			ConditionVariableTimedSleep(&b24_shared()->tokens->changed, 1000,
+			ConditionVariableTimedSleep(&the_table()->changed, 1000,
 										wait_event);
 			ConditionVariableCancelSleep();
 			continue;

@@ -9,8 +9,7 @@
 #define BILL24_TOKEN_H
 
 #include "account.h"
-
-typedef struct B24TokenTable B24TokenTable;
+#include "shared.h"
 
 /* A token as one request uses it. */
 typedef struct B24Token
@@ -28,8 +27,7 @@ typedef struct B24LoginReport
 	long		lifetime_s;
 } B24LoginReport;
 
-extern Size b24_token_table_size(void);
-extern void b24_token_table_init(B24TokenTable *table);
+extern B24SharedPart b24_token_part;
 
 extern bool b24_token_get(const B24Account *account, B24Token *token,
 						  B24Reply *failure);

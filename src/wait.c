@@ -74,6 +74,19 @@ b24_pool(void)
 	return pool;
 }
 
+/*
+ * Up to that many transfers are to come at once.  PostgreSQL lets a process
+ * have a third of its descriptors for such things (see fd.c); a few of them
+ * are for others.  What does not fit waits in libcurl.
+ */
+void
+b24_pool_expect(int transfers)
+{
+	int			most = Max(max_safe_fds / 3 - 8, 4);
+
+	b24_http_limit(pool, most, Min(Max(transfers, 16), most));
+}
+
 static int
 wishes(const B24Socket *s)
 {

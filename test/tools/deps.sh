@@ -1,9 +1,9 @@
 #!/bin/bash
 #
-# deps.sh [run]: install the packages that are missing, and only those.
+# deps.sh [run | matrix]: install the packages that are missing, only those.
 #
 # With "run", what building, the demo and the benchmark need; without, what the
-# tests need as well.  Everything is looked for by what it provides and not by
+# tests need as well; with "matrix", what matrix.sh needs.  Everything is looked for by what it provides and not by
 # package name, so nothing is installed twice and other systems are told what
 # to install.  When nothing is missing nothing is started and no network used.
 
@@ -50,6 +50,13 @@ pg_regress()
 look()
 {
 	missing=()
+
+	if [ "$what" = matrix ]; then
+		need mmdebstrap command -v mmdebstrap
+		need debian-archive-keyring [ -f /usr/share/keyrings/debian-archive-keyring.gpg ]
+		need zstd command -v zstd
+		return
+	fi
 
 	need gcc command -v gcc
 	need libc6-dev header stdio.h

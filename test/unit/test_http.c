@@ -901,7 +901,7 @@ test_only_as_many_idle_connections_are_kept_as_allowed(void **state)
 	Exchange	x[3];
 
 	PLAY({ANSWER, OK_ANSWER "ok"}, {ANSWER, OK_ANSWER "ok"}, {ANSWER, OK_ANSWER "ok"});
-	b24_http_keep(http, 1);
+	b24_http_limit(http, 100, 1);
 	for (int i = 0; i < 3; i++)
 		begin(&x[i], "GET", "/", NULL, false);
 	for (int i = 0; i < 3; i++)
@@ -915,15 +915,54 @@ test_only_as_many_idle_connections_are_kept_as_allowed(void **state)
 }
 
 static void
-test_no_idle_connection_is_kept_when_none_is_allowed(void **state)
+test_transfers_beyond_the_limit_wait_for_a_connection(void **state)
 {
-	PLAY({ANSWER, OK_ANSWER "ok"}, {ANSWER, OK_ANSWER "ok"});
-	b24_http_keep(http, 0);
-	exchange_ok("GET", "/", NULL, false, "ok");
-	exchange_ok("GET", "/", NULL, false, "ok");
+	Exchange	x[6];
+
+	PLAY({ANSWER, OK_ANSWER "ok"}, {ANSWER, OK_ANSWER "ok"}, {ANSWER, OK_ANSWER "ok"},
+		 {ANSWER_AND_CLOSE, OK_ANSWER "ok"}, {ANSWER, OK_ANSWER "ok"}, {ANSWER, OK_ANSWER "ok"});
+	b24_http_limit(http, 2, 2);
+	for (int i = 0; i < 6; i++)
+		begin(&x[i], "POST", "/", "{}", true);
+	for (int i = 0; i < 6; i++)
+	{
+		await(&x[i]);
+		assert_true(open_fds <= 2);
+	}
+	for (int i = 0; i < 6; i++)
+	{
+		check_ok(&x[i], 200, "ok");
+		end(&x[i]);
+	}
+	assert_int_equal(server.request_count, 6);
+}
+
+static void
+test_a_transfer_that_waited_in_vain_is_unreachable(void **state)
+{
+	Exchange	first;
+	Exchange	second;
+	Exchange	third;
+
+	PLAY({HANG}, {ANSWER, OK_ANSWER "ok"});
+	b24_http_limit(http, 1, 1);
+	begin(&first, "POST", "/1", "{}", true);
+	await_requests(1);
+	options.request_timeout_ms = 100;
+	begin(&second, "POST", "/2", "{}", true);
+	await(&second);
+	check_failed(&second, B24_UNREACHABLE, false);
+	end(&second);
+
+	/* one that is given up makes room */
+	options.request_timeout_ms = PATIENCE_MS;
+	begin(&third, "POST", "/3", "{}", true);
 	settle();
-	assert_int_equal(open_fds, 0);
-	assert_int_equal(server.connection_count, 2);
+	assert_int_equal(server.request_count, 1);
+	end(&first);
+	await(&third);
+	check_ok(&third, 200, "ok");
+	end(&third);
 }
 
 static void
@@ -1158,7 +1197,6 @@ test_half_a_body_is_no_answer(void **state)
 			ANSWER_AND_CLOSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 			"2\r\n{}\r\n"
 		},
-		{ANSWER_AND_CLOSE, "HTTP/1.1 200 OK\r\nContent-Le"},
 	};
 
 	play(steps, COUNT(steps));
@@ -1172,6 +1210,23 @@ test_half_a_body_is_no_answer(void **state)
 		end(&x);
 	}
 	assert_int_equal(server.request_count, (int) COUNT(steps));
+}
+
+/* Some versions of libcurl take the headers that came for all of them. */
+static void
+test_half_the_headers_bring_no_body(void **state)
+{
+	Exchange	x;
+
+	PLAY({ANSWER_AND_CLOSE, "HTTP/1.1 200 OK\r\nContent-Le"});
+	begin(&x, "POST", "/", "{}", true);
+	await(&x);
+	if (x.answer->status == B24_OK)
+		check_ok(&x, 200, "");
+	else
+		check_failed(&x, B24_NO_ANSWER, true);
+	end(&x);
+	assert_int_equal(server.request_count, 1);
 }
 
 static void
@@ -1243,7 +1298,7 @@ test_a_body_counts_after_it_is_unpacked(void **state)
 
 	/* in between are zero bytes */
 	memcpy(bytes, head, packed);
-	packed += 133 - 28 - (sizeof(tail) - 1);
+	packed += 133 - 27 - (sizeof(tail) - 1);
 	memcpy(bytes + packed, tail, sizeof(tail) - 1);
 	packed += sizeof(tail) - 1;
 	steps[0].length = steps[1].length = packed;
@@ -1624,7 +1679,8 @@ main(void)
 		with_server(test_a_fresh_connection_is_made_when_asked_for),
 		with_server(test_transfers_at_the_same_time_each_get_their_own_answer),
 		with_server(test_only_as_many_idle_connections_are_kept_as_allowed),
-		with_server(test_no_idle_connection_is_kept_when_none_is_allowed),
+		with_server(test_transfers_beyond_the_limit_wait_for_a_connection),
+		with_server(test_a_transfer_that_waited_in_vain_is_unreachable),
 		with_server(test_a_refused_descriptor_is_unreachable),
 		with_server(test_a_refused_connection_is_unreachable),
 		with_server(test_a_name_is_looked_up_beside_everything_else),
@@ -1639,6 +1695,7 @@ main(void)
 		with_server(test_a_question_that_got_no_answer_on_a_used_connection_is_sent_again),
 		with_server(test_nothing_is_sent_again_that_got_no_answer_on_a_new_connection),
 		with_server(test_half_a_body_is_no_answer),
+		with_server(test_half_the_headers_bring_no_body),
 		with_server(test_half_a_body_on_a_used_connection_is_no_answer_either),
 		with_server(test_an_answer_may_be_just_as_large_as_allowed),
 		with_server(test_an_endless_body_is_too_large_while_it_arrives),

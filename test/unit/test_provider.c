@@ -9,6 +9,11 @@
 
 #include "codec.h"
 
+/* An operation that is in no table: any path, and any answer will do. */
+static const B24Endpoint unknown = {
+	.name = "call", .provider = &b24_bill24, .method = "GET", .result = "",
+};
+
 /* Decodes an answer of these bytes; the reply is to be freed. */
 static void
 decode_bytes(const char *name, long http_status, const char *body, size_t length,
@@ -29,7 +34,8 @@ decode_bytes(const char *name, long http_status, const char *body, size_t length
 		answer.body[length] = '\0';
 		answer.body_length = length;
 	}
-	b24_decode(b24_endpoint_find(name), &answer, reply);
+	b24_decode(strcmp(name, unknown.name) == 0 ? &unknown : b24_endpoint_find(name),
+			   &answer, reply);
 	/* what the reply has, it has of its own */
 	free(answer.body);
 
@@ -116,8 +122,18 @@ test_what_merely_looks_like_success_is_none(void **state)
 static void
 test_a_code_is_not_cut_off_at_an_escaped_nul(void **state)
 {
-	check("get_bill", 200, "{\"code\":\"000\\u0000x\",\"data\":{}}", B24_REFUSED);
-	check("get_bill", 200, "{\"code\":\"SUCCESS\\u0000\",\"data\":{}}", B24_REFUSED);
+	static const char *const codes[] = {"000\\u0000x", "SUCCESS\\u0000", "\\u0000000"};
+
+	for (size_t i = 0; i < COUNT(codes); i++)
+	{
+		char		body[100];
+		B24Reply	reply;
+
+		snprintf(body, sizeof(body), "{\"code\":\"%s\",\"data\":{}}", codes[i]);
+		decode("get_bill", 200, body, &reply);
+		assert_int_not_equal(reply.status, B24_OK);
+		b24_reply_free(&reply);
+	}
 }
 
 static void
@@ -431,6 +447,36 @@ test_a_login_without_envelope_needs_a_successful_status_too(void **state)
 	check("get_bill", 200, "{\"token\":\"t\"}", B24_NONSENSE);
 }
 
+static void
+test_an_unknown_operation_may_answer_anything_that_is_json(void **state)
+{
+	B24Reply	reply;
+
+	check("call", 200, "[{\"id\":1}]", B24_OK);
+	check("call", 201, "{\"status\":1}", B24_OK);
+	check("call", 200, "{\"code\":\"000\"}", B24_OK);
+	check("call", 200, "7", B24_OK);
+
+	decode("call", 200, "{\"id\":70}", &reply);
+	assert_ptr_equal(reply.result, reply.root);
+	b24_reply_free(&reply);
+}
+
+static void
+test_an_unknown_operation_can_still_fail(void **state)
+{
+	check("call", 200, "{\"code\":\"311\"}", B24_NOT_FOUND);
+	check("call", 200, "{\"code\":\"999\"}", B24_REFUSED);
+	check("call", 200, "", B24_NONSENSE);
+	check("call", 200, "<html></html>", B24_NONSENSE);
+	check("call", 302, "{}", B24_NONSENSE);
+	check("call", 400, "{\"status\":1}", B24_NONSENSE);
+	check("call", 100, "{\"status\":1}", B24_NONSENSE);
+	check("call", 0, "{\"status\":1}", B24_NONSENSE);
+	check("call", 401, "", B24_UNAUTHORIZED);
+	check("call", 500, "{}", B24_SERVER_ERROR);
+}
+
 /*
  * Nonsense
  */
@@ -551,6 +597,64 @@ test_huge_strings_and_arrays_are_read_whole(void **state)
 	assert_int_equal(b24_json_length(reply.result), 100001);
 	b24_reply_free(&reply);
 	free(body);
+}
+
+/*
+ * Fields of a result
+ */
+static void
+check_field(const char *result, const char *column, const char *expected)
+{
+	B24Json    *parsed = json(result);
+
+	if (expected == NULL)
+		assert_null(b24_endpoint_field(parsed, column));
+	else
+		assert_string_equal(b24_json_text(b24_endpoint_field(parsed, column), NULL), expected);
+	b24_json_free(parsed);
+}
+
+static void
+test_a_field_is_found_where_the_documentation_has_it(void **state)
+{
+	static const char bill[] =
+		"{\"customer_sync_code\":\"C0020\",\"bill_status\":\"paid\",\"payment\":{"
+		"\"checkout_link\":\"l\",\"checkout_ref\":\"r\",\"payment_date\":\"d\","
+		"\"payment_ref\":\"p\",\"payment_method\":\"wallet\"}}";
+	static const char settled[] =
+		"{\"code\":\"000\",\"data\":{\"bill\":{\"status\":\"success\"},"
+		"\"payment\":{\"status\":\"pending\"}}}";
+
+	check_field(bill, "sync_code", "\"C0020\"");
+	check_field(bill, "bill_status", "\"paid\"");
+	check_field(bill, "checkout_link", "\"l\"");
+	check_field(bill, "checkout_ref", "\"r\"");
+	check_field(bill, "payment_date", "\"d\"");
+	check_field(bill, "payment_ref", "\"p\"");
+	check_field(bill, "payment_method", "\"wallet\"");
+	check_field("{\"invoice_status\":\"success\"}", "bill_status", "\"success\"");
+	check_field(settled, "bill_status", "\"success\"");
+	check_field(settled, "payment_status", "\"pending\"");
+	check_field("{\"wallet\":[1]}", "wallets", "[1]");
+	check_field("{\"walletBalances\":[2]}", "wallets", "[2]");
+}
+
+static void
+test_a_field_under_its_own_name_comes_first(void **state)
+{
+	check_field("{\"sync_code\":\"a\",\"customer_sync_code\":\"b\"}", "sync_code", "\"a\"");
+	check_field("{\"sync_code\":null,\"customer_sync_code\":\"b\"}", "sync_code", "\"b\"");
+	check_field("{\"wallets\":[],\"wallet\":[1]}", "wallets", "[]");
+}
+
+static void
+test_a_field_that_is_not_there_is_absent(void **state)
+{
+	check_field("{}", "sync_code", NULL);
+	check_field("{\"payment\":null}", "payment_method", NULL);
+	check_field("{\"payment\":\"wallet\"}", "payment_method", NULL);
+	check_field("{\"data\":{\"bill\":null}}", "bill_status", NULL);
+	check_field("[1]", "sync_code", NULL);
 }
 
 /*
@@ -857,12 +961,17 @@ main(void)
 		cmocka_unit_test(test_a_redirect_with_a_page_says_so_too),
 		cmocka_unit_test(test_a_success_code_under_another_status_is_never_success),
 		cmocka_unit_test(test_a_login_without_envelope_needs_a_successful_status_too),
+		cmocka_unit_test(test_an_unknown_operation_may_answer_anything_that_is_json),
+		cmocka_unit_test(test_an_unknown_operation_can_still_fail),
 		cmocka_unit_test(test_html_is_nonsense_and_says_so),
 		cmocka_unit_test(test_answers_that_are_no_envelope_are_nonsense),
 		cmocka_unit_test(test_an_answer_with_a_nul_byte_is_nonsense),
 		cmocka_unit_test(test_nonsense_tells_status_and_size),
 		cmocka_unit_test(test_data_of_any_shape_is_handed_on),
 		cmocka_unit_test(test_huge_strings_and_arrays_are_read_whole),
+		cmocka_unit_test(test_a_field_is_found_where_the_documentation_has_it),
+		cmocka_unit_test(test_a_field_under_its_own_name_comes_first),
+		cmocka_unit_test(test_a_field_that_is_not_there_is_absent),
 		cmocka_unit_test(test_a_failed_transfer_is_handed_on),
 		cmocka_unit_test(test_retry_after_is_handed_on),
 		cmocka_unit_test(test_a_login_is_read_with_and_without_envelope),
