@@ -17,6 +17,9 @@
 /* Secrets shorter than this would blot out ordinary words. */
 #define SHORTEST_SECRET 6
 
+/* Identifiers are shorter, bearer and refresh tokens longer. */
+#define LONGEST_WORD 48
+
 /* How to find out what became of a request whose answer was lost. */
 static const struct
 {
@@ -50,6 +53,23 @@ blot_out(char *text, const char *secret)
 		memset(found, '*', length);
 }
 
+/* Replaces words that are too long for people: tokens, most likely. */
+static void
+blot_out_tokens(char *text)
+{
+	static const char *const token_characters =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.+/=";
+
+	while (*text != '\0')
+	{
+		size_t		length = strspn(text, token_characters);
+
+		if (length > LONGEST_WORD)
+			memset(text, '*', length);
+		text += length > 0 ? length : 1;
+	}
+}
+
 /* Words of the provider, fit to be shown. */
 static char *
 quotable(const B24Secrets *secrets, const char *utf8)
@@ -63,7 +83,13 @@ quotable(const B24Secrets *secrets, const char *utf8)
 		blot_out(text, secrets->secret);
 		blot_out(text, secrets->hash_token);
 	}
-	return b24_text_for_message(text);
+	blot_out_tokens(text);
+	text = b24_text_for_message(text);
+
+	/* they come with spaces and full stops of their own, or without */
+	for (int end = strlen(text); end > 0 && strchr(" .", text[end - 1]) != NULL; end--)
+		text[end - 1] = '\0';
+	return text + strspn(text, " ");
 }
 
 /* What went wrong, as a part of a sentence. */
@@ -84,6 +110,8 @@ b24_reply_message(const B24Secrets *secrets, const B24Reply *reply)
 char *
 b24_reply_detail(const B24Secrets *secrets, const B24Reply *reply)
 {
+	const char *message = reply->message != NULL ? reply->message : "";
+	const char *message_kh = reply->message_kh != NULL ? reply->message_kh : "";
 	StringInfoData detail;
 
 	if (reply->http_status == 0)
@@ -92,10 +120,10 @@ b24_reply_detail(const B24Secrets *secrets, const B24Reply *reply)
 	appendStringInfo(&detail, "HTTP status %ld", reply->http_status);
 	if (reply->code[0] != '\0')
 		appendStringInfo(&detail, ", code %s", quotable(secrets, reply->code));
-	if (reply->message != NULL && reply->message[0] != '\0')
-		appendStringInfo(&detail, ": %s", quotable(secrets, reply->message));
-	if (reply->message_kh != NULL && reply->message_kh[0] != '\0')
-		appendStringInfo(&detail, " (%s)", quotable(secrets, reply->message_kh));
+	if (message[0] != '\0')
+		appendStringInfo(&detail, ": %s", quotable(secrets, message));
+	if (message_kh[0] != '\0' && strcmp(message, message_kh) != 0)
+		appendStringInfo(&detail, " (%s)", quotable(secrets, message_kh));
 	return detail.data;
 }
 
@@ -169,6 +197,7 @@ b24_report_reply(const char *server, const B24Endpoint *endpoint,
 			(errcode(b24_sqlstate(reply->status)),
 			 errmsg_internal("%s on server \"%s\" failed: %s", endpoint->name,
 							 server, message),
-			 detail != NULL ? errdetail_internal("%s: %s.", endpoint->name, detail) : 0,
+			 detail != NULL ? errdetail_internal("%s: %s.", reply->status == B24_LOGIN_REFUSED ?
+											   "authorize" : endpoint->name, detail) : 0,
 			 hint != NULL ? errhint("%s", hint) : 0));
 }

@@ -67,7 +67,7 @@ static const B24StatusInfo infos[B24_STATUS_COUNT] = {
 	},
 	[B24_INSUFFICIENT_FUNDS] = {
 		"insufficient_funds", "KH402", B24_RETRY_NEVER, "insufficient funds",
-		"The wallet has to be topped up first."
+		"The wallet has to be topped up first. The bill is kept unpaid, see bill24_get_bill(), and its ref_id cannot be used again."
 	},
 	[B24_NOT_FOUND] = {
 		"not_found", "KH404", B24_RETRY_NEVER, "not found", NULL

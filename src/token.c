@@ -6,7 +6,8 @@
  * A slot of the table belongs to a set of credentials.  Whoever finds it
  * without a usable token takes the renewal on, and the others wait for the
  * outcome, good or bad: a failure is kept for a short while, so that many
- * callers do not all try the same wrong password.
+ * callers do not all try the same wrong password.  A token that is due for
+ * renewal serves on until it expires, if it cannot be renewed.
  *
  * A renewal that ends in an error of its own (a cancel, say) is given up by a
  * memory context callback.  Should a process vanish in the middle of one, the
@@ -252,6 +253,35 @@ login_once(const B24Account *account, Renewal *renewal, const char *refresh,
 	return renewal->reply.status == B24_OK;
 }
 
+/*
+ * Keeps a failure for those who come in the next moment.  Whatever happened
+ * to the login, the request that wanted the token was not sent: its outcome
+ * is known, and it may be sent freely.
+ */
+static void
+note_failure(Slot *slot, const B24Reply *reply, TimestampTz now)
+{
+	const char *text = reply->message != NULL ? reply->message : reply->text;
+
+	slot->failed_until = now + 1000 *
+		(reply->status == B24_LOGIN_REFUSED ? KEEP_REFUSAL_MS : KEEP_FAILURE_MS);
+	slot->failed_status = reply->status;
+	slot->failed_http_status = reply->http_status;
+	strlcpy(slot->failed_code, reply->code, sizeof(slot->failed_code));
+	strlcpy(slot->failed_text, text, sizeof(slot->failed_text));
+	if (b24_status_info(reply->status)->retry == B24_RETRY_AFTER_LOOKUP ||
+		reply->status == B24_UNREACHABLE)
+	{
+		slot->failed_status = B24_UNREACHABLE;
+		if (reply->status == B24_UNREACHABLE)
+			snprintf(slot->failed_text, sizeof(slot->failed_text), "login: %s", text);
+		else
+			snprintf(slot->failed_text, sizeof(slot->failed_text), "login: %s%s%s",
+					 b24_status_info(reply->status)->message,
+					 text[0] != '\0' ? ": " : "", text);
+	}
+}
+
 /* Puts the outcome of a login into its slot, and lets the others go on. */
 static void
 settle(Renewal *renewal)
@@ -282,16 +312,7 @@ settle(Renewal *renewal)
 			strlcpy(slot->refresh, login->refresh, sizeof(slot->refresh));
 	}
 	else
-	{
-		slot->failed_until = now + 1000 *
-			(renewal->reply.status == B24_LOGIN_REFUSED ? KEEP_REFUSAL_MS : KEEP_FAILURE_MS);
-		slot->failed_status = renewal->reply.status;
-		slot->failed_http_status = renewal->reply.http_status;
-		strlcpy(slot->failed_code, renewal->reply.code, sizeof(slot->failed_code));
-		strlcpy(slot->failed_text,
-				renewal->reply.message != NULL ? renewal->reply.message :
-				renewal->reply.text, sizeof(slot->failed_text));
-	}
+		note_failure(slot, &renewal->reply, now);
 	renewal->over = true;
 	unlock_table();
 	ConditionVariableBroadcast(&the_table()->changed);
@@ -301,7 +322,7 @@ settle(Renewal *renewal)
  * Logs in: with the refresh token if there is one, else, or if that is not
  * taken, with the credentials.  This process has the renewal.
  */
-static void
+static bool
 renew(const B24Account *account, const char *refresh, B24LoginReport *report)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -323,11 +344,11 @@ renew(const B24Account *account, const char *refresh, B24LoginReport *report)
 		{
 			settle(renewal);
 			MemoryContextDelete(context);
-			return;
+			return false;
 		}
 	}
 	if (!ok)
-		(void) login_once(account, renewal, NULL, report);
+		ok = login_once(account, renewal, NULL, report);
 	if (report != NULL)
 	{
 		report->skew_known = renewal->login.skew_known;
@@ -336,6 +357,7 @@ renew(const B24Account *account, const char *refresh, B24LoginReport *report)
 	}
 	settle(renewal);
 	MemoryContextDelete(context);
+	return ok;
 }
 
 static void
@@ -358,7 +380,6 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 	B24Reply *failure)
 {
 	static uint32 wait_event = 0;
-	bool		renewed = false;
 
 	if (wait_event == 0)
 		wait_event = b24_wait_event("Bill24Login");
@@ -372,9 +393,10 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 		/* most calls end here */
 		lock_table(LW_SHARED);
 		slot = find_slot(account->digest);
-		if (slot != NULL && (report == NULL || renewed) && slot->bearer[0] != '\0' &&
+		if (slot != NULL && report == NULL && slot->bearer[0] != '\0' &&
 			(now < slot->renew_at ||
-			 (now < slot->expires_at && is_renewed_by_another(slot, now))))
+			 (now < slot->expires_at &&
+			  (now < slot->failed_until || is_renewed_by_another(slot, now)))))
 		{
 			char		bearer[MAX_BEARER];
 			uint64		generation = slot->generation;
@@ -390,7 +412,7 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 		lock_table(LW_EXCLUSIVE);
 		slot = claim_slot(account->digest);
 		slot->last_used = now;
-		if (now < slot->failed_until && (report == NULL || renewed))
+		if (now < slot->failed_until && report == NULL)
 		{
 			copy_failure(slot, failure);
 			unlock_table();
@@ -421,8 +443,17 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 		slot->refresh[0] = '\0';	/* tried once */
 		unlock_table();
 
-		renew(account, refresh, report);
-		renewed = true;
+		if (!renew(account, refresh, report) && report != NULL)
+		{
+			lock_table(LW_SHARED);
+			slot = find_slot(account->digest);
+			if (slot != NULL)
+				copy_failure(slot, failure);
+			unlock_table();
+			return false;
+		}
+		if (report != NULL)
+			return true;
 	}
 }
 

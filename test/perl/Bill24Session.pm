@@ -25,7 +25,7 @@ use Exporter 'import';
 use IPC::Open2;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(wait_until backends_wait);
+our @EXPORT = qw(wait_until backends_wait requests_wait);
 
 # Nothing that is waited for takes so long, not even on a busy machine.
 my $patience = 180;
@@ -213,6 +213,17 @@ sub backends_wait
 			  . " WHERE pid IN ($pids) AND wait_event_type = 'Extension'")
 		  == @sessions;
 	});
+	return;
+}
+
+# requests_wait(SIMULATOR, COUNT): until so many requests are at a simulator,
+# unanswered.
+sub requests_wait
+{
+	my ($sim, $count) = @_;
+
+	wait_until("$count requests under way",
+		sub { $sim->get('/_sim/stats')->{in_flight} == $count });
 	return;
 }
 

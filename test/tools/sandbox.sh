@@ -63,16 +63,17 @@ program()
 }
 
 # Ask what is still running to end: servers by an immediate shutdown, which
-# takes their children and shared memory along, everything else by SIGTERM.
-# What initdb started is left to finish, in a moment, as it would leave its
-# shared memory behind.  Fails when nothing is running.
+# takes their children and shared memory along, our own programs outright, as
+# they leave nothing, everything else by SIGTERM.  What initdb started is left
+# to finish, in a moment, as it would leave its shared memory behind.  Fails
+# when nothing is running.
 declare -A asked=()
 ask_to_end()
 {
-	local pid pids
+	local file pid pids parent
 
-	while IFS= read -r -d '' pid; do
-		pid=$(head -n 1 "$pid")
+	while IFS= read -r -d '' file; do
+		pid=$(head -n 1 "$file")
 		if [ "$pid" -gt 0 ] 2>/dev/null && [ -z "${asked[$pid]:-}" ]; then
 			asked[$pid]=1
 			kill -QUIT "$pid"
@@ -81,11 +82,15 @@ ask_to_end()
 
 	pids=$(processes)
 	for pid in $pids; do
-		if [ -z "${asked[$pid]:-}" ] && [[ $(program "$pid") != */postgres ]] &&
-			[[ $(program "$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status")") != */initdb ]]; then
-			asked[$pid]=1
-			kill -TERM "$pid"
-		fi
+		[ -z "${asked[$pid]:-}" ] || continue
+		parent=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status")
+		[[ $(program "$parent") != */initdb ]] || continue
+		case $(program "$pid") in
+			*/postgres) continue ;;
+			"$dir"/*) kill -KILL "$pid" ;;
+			*) kill -TERM "$pid" ;;
+		esac
+		asked[$pid]=1
 	done
 	[ -n "$pids" ]
 }

@@ -1,0 +1,298 @@
+#!/bin/bash
+#
+# What bill24 does, shown by doing it: every statement below is run, and what
+# is printed is what the server answered.  Started by "make demo", which gives
+# it a private PostgreSQL and a simulator; see test/tools/sandbox.sh.
+#
+# A statement that does not end as the text around it says ends the demo, with
+# exit status 1.
+
+set -euo pipefail
+
+WIDTH=96
+
+bold= plain=
+if [ -t 1 ] && [ "${TERM:-dumb}" != dumb ] && [ -z "${NO_COLOR:-}" ]; then
+	bold=$'\e[1m' plain=$'\e[0m'
+fi
+
+# ---- how it is told -----------------------------------------------------
+
+# wrap INDENT: fills lines that are too long; INDENT goes before what is left.
+wrap()
+{
+	local line out word
+
+	while IFS= read -r line; do
+		while [ ${#line} -gt $WIDTH ]; do
+			word=${line:0:WIDTH}
+			out=${word% *}
+			# nowhere to break, or only inside the indentation
+			[[ $out = *[![:space:]]* && ${#out} -lt ${#word} ]] || break
+			printf '%s\n' "$out"
+			line=$1${line:${#out}+1}
+		done
+		printf '%s\n' "$line"
+	done
+}
+
+number=0
+step()
+{
+	number=$((number + 1))
+	printf '\n%s%2d. %s%s\n\n' "$bold" "$number" "$1" "$plain"
+	[ $# -lt 2 ] || { wrap '    ' <<<"    $2"; echo; }
+}
+
+fail()
+{
+	printf '\ndemo: %s\n' "$*" >&2
+	exit 1
+}
+
+# The statements as they would be typed, then the answer.
+show()
+{
+	sed 's/^/  /' <<<"$1"
+	echo
+}
+
+# ask STATEMENTS: runs them; the answer in $answer, the exit status in $status.
+ask()
+{
+	status=0
+	answer=$(psql -X -q -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -P pager=off \
+		-P footer=off -P null='(null)' -f - <<<"$1" 2>&1) || status=$?
+	answer=$(sed -e '/^LOCATION: /d' -e 's/^psql:<stdin>:[0-9]*: //' <<<"$answer")
+}
+
+print_answer()
+{
+	[ -z "$answer" ] || wrap '         ' <<<"$answer"
+}
+
+# sql [PATTERN] <<STATEMENTS: they must succeed, and the answer must match the
+# extended regular expression.
+sql()
+{
+	local statements
+
+	statements=$(cat)
+	show "$statements"
+	ask "$statements"
+	print_answer
+	[ "$status" = 0 ] || fail "this should have worked"
+	[ $# = 0 ] || grep -qE -- "$1" <<<"$answer" || fail "this should have answered \"$1\""
+}
+
+# refused SQLSTATE <<STATEMENTS: the last of them must fail with it.
+refused()
+{
+	local statements
+
+	statements=$(cat)
+	show "$statements"
+	ask "$statements"
+	print_answer
+	[ "$status" != 0 ] || fail "this should have been refused with $1"
+	grep -q "^ERROR:  $1: " <<<"$answer" || fail "the SQLSTATE should have been $1"
+}
+
+# simulator METHOD PATH [BODY]: a word with the simulator itself.
+simulator()
+{
+	local line reply status_line
+
+	printf '  (simulator)  %s %s %s\n' "$1" "$2" "${3:-}"
+	exec 3<>"/dev/tcp/127.0.0.1/$B24SIM_PORT"
+	printf '%s %s HTTP/1.1\r\nHost: simulator\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' \
+		"$1" "$2" "${#3}" "${3:-}" >&3
+	IFS= read -r status_line <&3
+	while IFS= read -r line <&3 && [ "$line" != $'\r' ]; do :; done
+	reply=$(cat <&3)
+	exec 3>&-
+	printf '  %s\n' "$reply"
+	[[ $status_line = 'HTTP/1.1 200 '* ]] || fail "the simulator refused that: $status_line"
+}
+
+# ---- the story ----------------------------------------------------------
+
+version=$(psql -X -A -t -c "SHOW server_version")
+wrap '' <<END
+This is the PostgreSQL extension bill24 on a private PostgreSQL ${version%% *}, beside a simulator of the
+Bill24 API. Nothing leaves this machine, and nothing is left on it.
+END
+
+step "Where Bill24 is, and who calls" \
+	"An account is a foreign server; its credentials are a user mapping. The simulator speaks plain http, hence allow_http."
+sql <<END
+CREATE EXTENSION bill24;
+
+CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24
+    OPTIONS (base_url '$B24SIM_URL', allow_http 'true');
+
+CREATE USER MAPPING FOR CURRENT_USER SERVER bill24
+    OPTIONS (token '00000000-0000-4000-8000-000000000001', client_id 'demo_client',
+             secret 'demo-secret', hash_token 'demo-hash-token');
+END
+
+step "Does it work?" \
+	"The doctor goes through every step to Bill24 and says what to do about those that fail. Only tls is not in order here, because of the plain http."
+sql 'authorization *\| t' <<'END'
+SELECT step, ok, detail FROM bill24_check();
+END
+
+step "A customer with a wallet" \
+	"One statement, one call: when it returns, the customer is there at Bill24."
+sql 'Sok Dara' <<'END'
+SELECT sync_code, name, phone, wallets
+FROM bill24_create_customer('C0001', 'Sok Dara', phone => '010 795 790',
+         wallets => '[{"name": "Main wallet", "currency": "KHR"}]');
+END
+
+step "The same again" \
+	"What Bill24 refuses is an error with a SQLSTATE of its own, never an empty result."
+refused KH409 <<'END'
+SELECT * FROM bill24_create_customer('C0001', 'Sok Dara');
+END
+
+step "Read it back, wallets as rows" \
+	"wallets is an array of a composite type, so unnest makes a table of it."
+sql 'Main wallet' <<'END'
+SELECT c.sync_code, c.name, w.name AS wallet, w.balance, w.currency
+FROM bill24_get_customer('C0001') c, unnest(c.wallets) w;
+END
+
+step "Change it" \
+	"Only the arguments given are sent; the others stay as they are."
+sql 'dara@example.com' <<'END'
+SELECT sync_code, name, phone, email
+FROM bill24_update_customer('C0001', email => 'dara@example.com');
+END
+
+step "Money in" \
+	"The customer tops up the wallet in the app, not through this API. The simulator is told that it happened; then SQL sees it."
+simulator POST /_sim/topup '{"sync_code": "C0001", "currency": "KHR", "amount": 50000}'
+echo
+sql '50000' <<'END'
+SELECT name, balance, currency FROM bill24_get_wallet_balance('C0001');
+END
+
+step "How can this customer pay?" \
+	"The token is what a payment can name; without one the default method is charged."
+sql 'wallet' <<'END'
+SELECT type, name, sub_title, is_default, token FROM bill24_get_payment_methods('C0001');
+END
+
+step "What would be sent?" \
+	"A dry run, for your eyes and your tests: the hash is computed, the bearer token is masked, nothing is sent."
+sql 'Bearer \*\*\*' <<'END'
+SELECT p->>'method' AS method, p->'headers'->>'Authorization' AS authorization,
+       jsonb_pretty((p->>'body')::jsonb) AS body
+FROM bill24_preview('settle_payment', '{"ref_id": "INV-1001", "sync_code": "C0001",
+         "amount": 12500, "currency": "KHR", "payment_to": "ST001",
+         "bill_date": "2026-01-31", "due_date": "2026-02-14"}') p;
+END
+
+step "A payment" \
+	"The bill is pushed and charged in one call. INV-1001 is its key: Bill24 takes no second bill of that name."
+sql 'success' <<'END'
+SELECT bill_status, payment_status, message
+FROM bill24_settle_payment('INV-1001', 'C0001', 12500, 'KHR', payment_to => 'ST001',
+         bill_date => current_date, due_date => current_date + 14,
+         details => '[{"item_name": "Water", "quantity": 5, "price": 2500, "amount": 12500}]');
+END
+
+step "Its bill" \
+	"A settled payment can be looked up by its ref_id. Times are as Bill24 prints them."
+sql 'paid' <<'END'
+SELECT ref_id, total_amount, currency, bill_status, payment_method, payment_date
+FROM bill24_get_bill('INV-1001');
+END
+
+step "And its transaction"
+sql 'success' <<'END'
+SELECT reference_id, transaction_id, total_amount, currency, status, bank_ref
+FROM bill24_get_transaction('INV-1001');
+END
+
+step "Many balances at once" \
+	"The simulator now takes 300 ms for each answer. Sixty customers one after the other would take 18 s; they are asked concurrently."
+simulator POST /_sim/seed '{"prefix": "SHOP", "count": 59, "balance": 1000}'
+simulator POST /_sim/config '{"latency_ms": 300}' | sed 's/\(.\{60\}\).*/\1 .../'
+echo
+sql 'Time:' <<'END'
+\timing on
+SELECT count(*) AS wallets, sum(balance) AS total, count(error) AS errors
+FROM bill24_get_wallet_balances(
+         (SELECT array_agg('SHOP' || i) FROM generate_series(1, 59) i) || '{C0001}');
+END
+simulator POST /_sim/config '{"latency_ms": 0}' >/dev/null
+
+step "A rollback does not undo a call" \
+	"The call has happened when it returns. PostgreSQL can take back its own rows, not what was done at Bill24."
+sql 'still there' <<'END'
+BEGIN;
+SELECT sync_code FROM bill24_create_customer('C0002', 'Chan Thida');
+ROLLBACK;
+
+SELECT sync_code, 'still there' AS and_now FROM bill24_get_customer('C0002');
+END
+
+step "A lost answer" \
+	"The connection breaks after Bill24 has made the payment and before it could say so. The error says what is not known, and its HINT how to find out."
+simulator POST /_sim/fault '{"kind": "drop_after", "path": "/bill_payment/push_bill_with_payment"}'
+echo
+refused 08007 <<'END'
+SELECT * FROM bill24_settle_payment('INV-1002', 'C0001', 7500, 'KHR', 'ST001',
+                                    current_date, current_date + 14);
+END
+wrap '    ' <<<"
+    So look it up. It was paid:
+"
+sql 'paid' <<'END'
+SELECT ref_id, total_amount, bill_status, payment_date FROM bill24_get_bill('INV-1002');
+END
+wrap '    ' <<<"
+    And should somebody send it again all the same, its ref_id protects the customer:
+"
+refused KH409 <<'END'
+SELECT * FROM bill24_settle_payment('INV-1002', 'C0001', 7500, 'KHR', 'ST001',
+                                    current_date, current_date + 14);
+END
+
+step "Delete, with money left" \
+	"Bill24 keeps customers whose wallets are not empty."
+refused KH423 <<'END'
+SELECT * FROM bill24_delete_customer('C0001');
+END
+
+step "Delete, without" \
+	"The rest is charged to the last unit (amounts are numeric from end to end); then the customer can go."
+sql 'deleted' <<'END'
+SELECT s.payment_status, w.balance AS charged
+FROM bill24_get_wallet_balance('C0001') w,
+     bill24_settle_payment('INV-1003', 'C0001', w.balance, 'KHR', 'ST001',
+                           current_date, current_date + 14) s;
+
+SELECT code, message FROM bill24_delete_customer('C0001');
+END
+
+cat <<'END'
+
+That was the simulator. For the real thing, put the credentials that Bill24 gave you into a file
+on the database server that only the server's own user can read (mode 0600):
+
+  {"token": "...", "client_id": "...", "secret": "...", "hash_token": "..."}
+
+and, as a superuser:
+
+  CREATE EXTENSION bill24;
+  CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24
+      OPTIONS (base_url 'https://merchantapi-demo.bill24.io');
+  CREATE USER MAPPING FOR CURRENT_USER SERVER bill24
+      OPTIONS (credentials_file '/etc/postgresql/bill24.json');
+  SELECT * FROM bill24_check();
+
+README.md has the rest.
+END
