@@ -103,15 +103,19 @@ static bool
 read_envelope(B24Reply *reply)
 {
 	const B24Json *code = b24_json_get(reply->root, "code");
-	const char *text = b24_json_string(code, NULL);
+	size_t		length = 0;
+	const char *text = b24_json_string(code, &length);
 
 	if (text == NULL)
 		text = b24_json_number(code);
+	else if (strlen(text) != length)
+		text = NULL;			/* a NUL would hide the rest */
 	reply->message = b24_json_string(b24_json_get(reply->root, "message"), NULL);
 	reply->message_kh = b24_json_string(b24_json_get(reply->root, "message_kh"), NULL);
 	if (text == NULL)
 		return false;
 	snprintf(reply->code, sizeof(reply->code), "%s", text);
+	b24_trim_utf8(reply->code);
 	return true;
 }
 
@@ -121,7 +125,9 @@ unreadable(B24Reply *reply, const B24HttpAnswer *answer, const char *why)
 	const char *body = answer->body != NULL ? answer->body : "";
 
 	reply->status = B24_NONSENSE;
-	if (body[strspn(body, " \t\r\n")] == '<')
+	if (answer->http_status >= 300 && answer->http_status < 400)
+		why = "the answer is a redirect, and redirects are not followed";
+	else if (body[strspn(body, " \t\r\n")] == '<')
 		why = "the answer is HTML or XML, not JSON";
 	snprintf(reply->text, sizeof(reply->text), "%s (HTTP status %ld, %zu bytes)",
 			 why, answer->http_status, answer->body_length);
@@ -152,13 +158,13 @@ decode(const B24Endpoint *endpoint, const B24HttpAnswer *answer,
 	else if (http >= 500)
 		reply->status = B24_SERVER_ERROR;
 	else if (http >= 300 && http < 400)
-		unreadable(reply, answer, "the answer is a redirect, and redirects are not followed");
+		unreadable(reply, answer, "");
 	else if (reply->root == NULL)
 		unreadable(reply, answer, problem.text);
-	else if (is_authorize(endpoint) && !has_code && http < 300 &&
+	else if (is_authorize(endpoint) && !has_code && http >= 200 && http < 300 &&
 			 b24_json_string(b24_json_get(reply->root, "token"), NULL) != NULL)
 		reply->status = B24_OK; /* without envelope */
-	else if (!has_code && endpoint->path == NULL && http < 300)
+	else if (!has_code && endpoint->path == NULL && http >= 200 && http < 300)
 		reply->status = B24_OK; /* of an operation that we do not know */
 	else if (!has_code)
 		unreadable(reply, answer, "the answer has no code");

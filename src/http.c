@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -155,7 +156,10 @@ drop_socket(B24Http *http, B24Socket *s)
 static curl_socket_t
 open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	B24Http    *http = context;
+	B24Transfer *t = context;
+	B24Http    *http = t->http;
+	B24Socket  *s = NULL;
+	struct stat status;
 	int			fd;
 
 	(void) purpose;
@@ -163,10 +167,16 @@ open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 		return CURL_SOCKET_BAD;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
 				address->protocol);
-	if (fd >= 0 && add_socket(http, fd, true) == NULL)
+	if (fd >= 0 && (fstat(fd, &status) != 0 ||
+					(s = add_socket(http, fd, true)) == NULL))
 	{
 		close(fd);
 		fd = -1;
+	}
+	if (s != NULL)
+	{
+		s->inode = (uint64_t) status.st_ino;
+		s->opener = t;
 	}
 	if (fd < 0 && http->hooks.release_fd != NULL)
 		http->hooks.release_fd();
@@ -188,6 +198,33 @@ close_socket(void *context, curl_socket_t fd)
 			http->hooks.release_fd();
 	}
 	return close(fd);
+}
+
+/*
+ * libcurl 7.88.0 to 8.1.2 closes a socket that is still connecting without a
+ * word.  With the end of a transfer, those of its sockets that are no more are
+ * noticed; with NULL, all that are left.
+ */
+static void
+drop_vanished(B24Http *http, const B24Transfer *opener)
+{
+	B24Socket  *next;
+
+	for (B24Socket *s = http->sockets; s != NULL; s = next)
+	{
+		struct stat status;
+
+		next = s->next;
+		if (!s->ours || (opener != NULL && s->opener != opener))
+			continue;
+		s->opener = NULL;
+		if (opener != NULL && fstat(s->fd, &status) == 0 &&
+			(uint64_t) status.st_ino == s->inode)
+			continue;
+		drop_socket(http, s);
+		if (http->hooks.release_fd != NULL)
+			http->hooks.release_fd();
+	}
 }
 
 /* libcurl says what it waits for at a socket. */
@@ -425,6 +462,7 @@ b24_http_free(B24Http *http)
 		curl_easy_cleanup(http->spare[--http->spare_count]);
 	if (http->multi != NULL)
 		curl_multi_cleanup(http->multi);
+	drop_vanished(http, NULL);
 	while ((s = b24_http_next_changed(http)) != NULL)
 	{
 		if (s->closed)
@@ -487,6 +525,12 @@ prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
 		SET(CURLOPT_POSTFIELDS, request->body);
 	}
+	else if (request->method[0] == 'P')
+	{
+		/* POST, PUT and PATCH say that there is nothing: some servers insist */
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) 0);
+		SET(CURLOPT_POSTFIELDS, "");
+	}
 	else
 		SET(CURLOPT_HTTPGET, 1L);
 	SET(CURLOPT_CUSTOMREQUEST, request->method);
@@ -531,7 +575,7 @@ prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options
 	SET(CURLOPT_HEADERFUNCTION, take_header);
 	SET(CURLOPT_HEADERDATA, t);
 	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	SET(CURLOPT_OPENSOCKETDATA, t->http);
+	SET(CURLOPT_OPENSOCKETDATA, t);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
 	SET(CURLOPT_CLOSESOCKETDATA, t->http);
 #if HAVE_PREREQ
@@ -610,6 +654,7 @@ b24_http_end(B24Transfer *transfer)
 
 	block_signals(&saved);
 	curl_multi_remove_handle(http->multi, transfer->easy);
+	drop_vanished(http, transfer);
 	if (http->spare_count < MAX_SPARE_HANDLES)
 	{
 		curl_easy_reset(transfer->easy);

@@ -79,6 +79,8 @@ typedef struct B24Socket
 
 	/* the pool's own */
 	bool		ours;			/* opened by us, so that we see it close */
+	uint64_t	inode;			/* of ours */
+	struct B24Transfer *opener; /* of ours, until that has ended */
 	bool		changed;
 	struct B24Socket *next;
 	struct B24Socket *next_changed;

@@ -3,13 +3,16 @@
  * json.c
  *	  JSON values, by json-c.
  *
- * json-c reads strictly here, with three things that it does not do itself:
+ * json-c reads strictly here, with some things that it does not do itself:
  *
  *	- It saturates integers beyond 64 bits without a word.  Such an integer is
  *	  handed to it with "e0" behind it: then it keeps the digits as they are,
  *	  and the value is the same.
  *	- It takes NaN, Infinity and "1." for numbers.  They are refused.
  *	- It stops at a NUL byte.  A text with one is refused.
+ *	- It takes keys in single quotes.  They are refused.
+ *	- It takes overlong UTF-8, surrogates and characters beyond U+10FFFF.
+ *	  They are refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -65,6 +68,44 @@ b24_json_is_number_text(const char *text, size_t length)
 			return false;
 	}
 	return p == end;
+}
+
+/* As PostgreSQL sees it: shortest forms only, no surrogates. */
+static bool
+is_utf8(const char *text, size_t length)
+{
+	const unsigned char *p = (const unsigned char *) text;
+	const unsigned char *end = p + length;
+
+	while (p < end)
+	{
+		unsigned char first = *p++;
+		unsigned char low = 0x80;	/* bounds of the second byte */
+		unsigned char high = 0xbf;
+		int			more;
+
+		if (first < 0x80)
+			continue;
+		if (first < 0xc2 || first > 0xf4)
+			return false;
+		more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+		if (first == 0xe0)
+			low = 0xa0;
+		else if (first == 0xed)
+			high = 0x9f;
+		else if (first == 0xf0)
+			low = 0x90;
+		else if (first == 0xf4)
+			high = 0x8f;
+		for (; more > 0; more--, p++)
+		{
+			if (p == end || *p < low || *p > high)
+				return false;
+			low = 0x80;
+			high = 0xbf;
+		}
+	}
+	return true;
 }
 
 /* What a scan of the numbers of a text found. */
@@ -131,8 +172,8 @@ scan_numbers(const char *text, size_t length, char *out)
 		{
 			run = 1;
 			in_string = c == '"';
-			/* of what JSON allows outside strings, nothing has these letters */
-			if (c == 'N' || c == 'I')
+			/* of what JSON allows outside strings, nothing has these */
+			if (c == 'N' || c == 'I' || c == '\'')
 				scan.malformed = true;
 		}
 		if (out != NULL)
@@ -217,6 +258,12 @@ b24_json_parse(const char *text, size_t length, B24Problem *problem)
 		return NULL;
 	}
 
+	if (!is_utf8(text, length))
+	{
+		b24_problem(problem, B24_NONSENSE, "the JSON text is not valid UTF-8");
+		return NULL;
+	}
+
 	scan = scan_numbers(text, length, NULL);
 	if (scan.long_integers == 0 || scan.malformed)
 	{
@@ -224,7 +271,7 @@ b24_json_parse(const char *text, size_t length, B24Problem *problem)
 		if (json != NULL && scan.malformed)
 		{
 			b24_problem(problem, B24_NONSENSE,
-						"the JSON text has a number that is none");
+						"the JSON text has a number or a string that is none");
 			json_object_put(json);
 			json = NULL;
 		}

@@ -13,6 +13,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static const B24StatusInfo infos[B24_STATUS_COUNT] = {
 	[B24_OK] = {
@@ -116,5 +117,23 @@ b24_problem(B24Problem *problem, B24Status status, const char *format,...)
 	va_start(args, format);
 	vsnprintf(problem->text, sizeof(problem->text), format, args);
 	va_end(args);
+	b24_trim_utf8(problem->text);
 	return status;
+}
+
+/* Takes away the last character of a text that was cut, if it was hit. */
+void
+b24_trim_utf8(char *text)
+{
+	size_t		length = strlen(text);
+	size_t		last = length;
+	unsigned char first;
+
+	while (last > 0 && ((unsigned char) text[last - 1] & 0xc0) == 0x80)
+		last--;
+	if (last == 0)
+		return;
+	first = (unsigned char) text[--last];
+	if (length - last < (first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1))
+		text[last] = '\0';
 }

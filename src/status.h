@@ -83,5 +83,6 @@ extern const B24StatusInfo *b24_status_info(B24Status status);
 extern B24Status b24_problem(B24Problem *problem, B24Status status,
 							 const char *format,...)
 			__attribute__((format(printf, 3, 4)));
+extern void b24_trim_utf8(char *text);
 
 #endif							/* BILL24_STATUS_H */

@@ -11,26 +11,26 @@ set -euo pipefail
 
 WIDTH=96
 
-bold= plain=
+bold='' plain=''
 if [ -t 1 ] && [ "${TERM:-dumb}" != dumb ] && [ -z "${NO_COLOR:-}" ]; then
 	bold=$'\e[1m' plain=$'\e[0m'
 fi
 
 # ---- how it is told -----------------------------------------------------
 
-# wrap INDENT: fills lines that are too long; INDENT goes before what is left.
+# wrap INDENT: breaks lines that are too long, INDENT before what is left of
+# them.  What is drawn, as tables are, is left alone.
 wrap()
 {
-	local line out word
+	local line begin
 
 	while IFS= read -r line; do
-		while [ ${#line} -gt $WIDTH ]; do
-			word=${line:0:WIDTH}
-			out=${word% *}
-			# nowhere to break, or only inside the indentation
-			[[ $out = *[![:space:]]* && ${#out} -lt ${#word} ]] || break
-			printf '%s\n' "$out"
-			line=$1${line:${#out}+1}
+		while [ ${#line} -gt $WIDTH ] && [[ $line != *[\|+]* ]]; do
+			begin=${line:0:WIDTH}
+			begin=${begin% *}
+			[[ $begin = *[![:space:]]* && ${#begin} -lt $WIDTH ]] || break
+			printf '%s\n' "$begin"
+			line=$1${line:${#begin}+1}
 		done
 		printf '%s\n' "$line"
 	done
@@ -53,7 +53,7 @@ fail()
 # The statements as they would be typed, then the answer.
 show()
 {
-	sed 's/^/  /' <<<"$1"
+	sed 's/./  &/' <<<"$1"
 	echo
 }
 
@@ -61,7 +61,7 @@ show()
 ask()
 {
 	status=0
-	answer=$(psql -X -q -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -P pager=off \
+	answer=$(psql -X -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -P pager=off \
 		-P footer=off -P null='(null)' -f - <<<"$1" 2>&1) || status=$?
 	answer=$(sed -e '/^LOCATION: /d' -e 's/^psql:<stdin>:[0-9]*: //' <<<"$answer")
 }
@@ -98,21 +98,25 @@ refused()
 	grep -q "^ERROR:  $1: " <<<"$answer" || fail "the SQLSTATE should have been $1"
 }
 
-# simulator METHOD PATH [BODY]: a word with the simulator itself.
+# simulator METHOD PATH [BODY]: a word with the simulator itself; its answer is in
+# $reply, and shown if it was asked for.
 simulator()
 {
-	local line reply status_line
+	local line status_line body=${3:-}
 
-	printf '  (simulator)  %s %s %s\n' "$1" "$2" "${3:-}"
+	printf '  (to the simulator)  %s\n' "$1 $2" ${body:+"$body"}
 	exec 3<>"/dev/tcp/127.0.0.1/$B24SIM_PORT"
 	printf '%s %s HTTP/1.1\r\nHost: simulator\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' \
-		"$1" "$2" "${#3}" "${3:-}" >&3
+		"$1" "$2" "${#body}" "$body" >&3
 	IFS= read -r status_line <&3
 	while IFS= read -r line <&3 && [ "$line" != $'\r' ]; do :; done
 	reply=$(cat <&3)
 	exec 3>&-
-	printf '  %s\n' "$reply"
 	[[ $status_line = 'HTTP/1.1 200 '* ]] || fail "the simulator refused that: $status_line"
+	case $1 in
+		GET) printf '\n%s\n' "$reply" ;;
+		*) echo ;;
+	esac
 }
 
 # ---- the story ----------------------------------------------------------
@@ -173,7 +177,6 @@ END
 step "Money in" \
 	"The customer tops up the wallet in the app, not through this API. The simulator is told that it happened; then SQL sees it."
 simulator POST /_sim/topup '{"sync_code": "C0001", "currency": "KHR", "amount": 50000}'
-echo
 sql '50000' <<'END'
 SELECT name, balance, currency FROM bill24_get_wallet_balance('C0001');
 END
@@ -181,17 +184,23 @@ END
 step "How can this customer pay?" \
 	"The token is what a payment can name; without one the default method is charged."
 sql 'wallet' <<'END'
-SELECT type, name, sub_title, is_default, token FROM bill24_get_payment_methods('C0001');
+SELECT type, sub_title, is_default, token FROM bill24_get_payment_methods('C0001');
 END
 
 step "What would be sent?" \
-	"A dry run, for your eyes and your tests: the hash is computed, the bearer token is masked, nothing is sent."
+	"A dry run: the hash is computed, the bearer token is masked, and nothing is sent. body is the text that would go out, here printed as a table."
 sql 'Bearer \*\*\*' <<'END'
-SELECT p->>'method' AS method, p->'headers'->>'Authorization' AS authorization,
-       jsonb_pretty((p->>'body')::jsonb) AS body
+SELECT p->>'method' AS method, p->>'url' AS url, p->'headers'->>'Authorization' AS authorization
 FROM bill24_preview('settle_payment', '{"ref_id": "INV-1001", "sync_code": "C0001",
          "amount": 12500, "currency": "KHR", "payment_to": "ST001",
-         "bill_date": "2026-01-31", "due_date": "2026-02-14"}') p;
+         "bill_date": "2026-01-31", "due_date": "2026-02-14"}') p
+\gx
+
+SELECT key, left(value, 60) AS value
+FROM bill24_preview('settle_payment', '{"ref_id": "INV-1001", "sync_code": "C0001",
+         "amount": 12500, "currency": "KHR", "payment_to": "ST001",
+         "bill_date": "2026-01-31", "due_date": "2026-02-14"}') p,
+     jsonb_each_text((p->>'body')::jsonb);
 END
 
 step "A payment" \
@@ -212,20 +221,25 @@ END
 
 step "And its transaction"
 sql 'success' <<'END'
-SELECT reference_id, transaction_id, total_amount, currency, status, bank_ref
+SELECT transaction_id, total_amount, currency, status, bank_ref
 FROM bill24_get_transaction('INV-1001');
 END
 
 step "Many balances at once" \
-	"The simulator now takes 300 ms for each answer. Sixty customers one after the other would take 18 s; they are asked concurrently."
-simulator POST /_sim/seed '{"prefix": "SHOP", "count": 59, "balance": 1000}'
-simulator POST /_sim/config '{"latency_ms": 300}' | sed 's/\(.\{60\}\).*/\1 .../'
-echo
-sql 'Time:' <<'END'
+	"A row for each wallet, as the answers come. What goes wrong with one customer is a row too, and stops nobody."
+simulator POST /_sim/seed '{"prefix": "S", "from": 1000001, "count": 60, "balance": 1000}'
+sql 'KH404' <<'END'
+SELECT sync_code, name, balance, currency, sqlstate, left(error, 9) AS error
+FROM bill24_get_wallet_balances('{C0001, S1000001, NOBODY}');
+END
+wrap '    ' <<<"
+    The simulator now takes 300 ms for every answer. Sixty customers, one after the other, would take 18 s:
+"
+simulator POST /_sim/config '{"latency_ms": 300}'
+sql '60 \| +60000 \| +0' <<'END'
 \timing on
 SELECT count(*) AS wallets, sum(balance) AS total, count(error) AS errors
-FROM bill24_get_wallet_balances(
-         (SELECT array_agg('SHOP' || i) FROM generate_series(1, 59) i) || '{C0001}');
+FROM bill24_get_wallet_balances(ARRAY(SELECT 'S' || generate_series(1000001, 1000060)));
 END
 simulator POST /_sim/config '{"latency_ms": 0}' >/dev/null
 
@@ -242,13 +256,12 @@ END
 step "A lost answer" \
 	"The connection breaks after Bill24 has made the payment and before it could say so. The error says what is not known, and its HINT how to find out."
 simulator POST /_sim/fault '{"kind": "drop_after", "path": "/bill_payment/push_bill_with_payment"}'
-echo
 refused 08007 <<'END'
 SELECT * FROM bill24_settle_payment('INV-1002', 'C0001', 7500, 'KHR', 'ST001',
                                     current_date, current_date + 14);
 END
 wrap '    ' <<<"
-    So look it up. It was paid:
+    So it is looked up. It was paid:
 "
 sql 'paid' <<'END'
 SELECT ref_id, total_amount, bill_status, payment_date FROM bill24_get_bill('INV-1002');
@@ -260,6 +273,12 @@ refused KH409 <<'END'
 SELECT * FROM bill24_settle_payment('INV-1002', 'C0001', 7500, 'KHR', 'ST001',
                                     current_date, current_date + 14);
 END
+
+wrap '    ' <<<"
+    The simulator kept count of what happened to that ref_id:
+"
+simulator GET '/_sim/effects?key=INV-1002'
+[[ $reply =~ '"charges":1'[,}] ]] || fail "this should have been one charge"
 
 step "Delete, with money left" \
 	"Bill24 keeps customers whose wallets are not empty."

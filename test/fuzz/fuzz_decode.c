@@ -198,13 +198,13 @@ check_reply(const B24Endpoint *endpoint, const B24Reply *reply)
 
 	if (reply->status == B24_OK)
 	{
-		bool		is_login = endpoint == &b24_endpoints[B24_EP_authorize];
+		bool		lenient = endpoint == &b24_endpoints[B24_EP_authorize] ||
+			endpoint == &unknown;
 
 		check(reply->http_status >= 200 && reply->http_status < 300,
 			  "success under an HTTP status that is none");
 		check(strcmp(reply->code, "000") == 0 || strcmp(reply->code, "SUCCESS") == 0 ||
-			  (is_login && strcmp(reply->code, "200") == 0) ||
-			  (reply->code[0] == '\0' && (is_login || endpoint == &unknown)),
+			  (lenient && (strcmp(reply->code, "200") == 0 || reply->code[0] == '\0')),
 			  "success by a code that is none");
 	}
 	walk(reply->result);

@@ -25,10 +25,10 @@ use Exporter 'import';
 use IPC::Open2;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(wait_until backends_wait requests_wait);
+our @EXPORT = qw(comes_true wait_until backends_wait requests_wait);
 
 # Nothing that is waited for takes so long, not even on a busy machine.
-my $patience = 180;
+my $patience = 60;
 
 # new(NODE, user => NAME, database => 'postgres')
 sub new
@@ -185,20 +185,38 @@ sub DESTROY
 	return;
 }
 
-# wait_until(WHAT, CONDITION): until the code returns true, which it does, or
-# the test is at its end.  Returns what it returned.
-sub wait_until
+# comes_true(CONDITION, SECONDS): wait until the code returns true, and return
+# that; false if it does not in that time.
+sub comes_true
 {
-	my ($what, $condition) = @_;
-	my $end = time + $patience;
+	my ($condition, $seconds) = @_;
+	my $end = time + $seconds;
 	my $true;
 
 	until ($true = $condition->())
 	{
-		croak "never came true: $what" if time > $end;
+		return 0 if time > $end;
 		sleep(0.005);
 	}
 	return $true;
+}
+
+# wait_until(WHAT, CONDITION): the same, but the test is at its end if it never
+# does.
+sub wait_until
+{
+	my ($what, $condition) = @_;
+
+	return comes_true($condition, $patience)
+	  || croak "never came true: $what";
+}
+
+# A directory for files of this test, which goes away with it.
+sub scratch
+{
+	return PostgreSQL::Test::Utils->can('tempdir')
+	  ? PostgreSQL::Test::Utils::tempdir()
+	  : TestLib::tempdir();
 }
 
 # backends_wait(WATCHER, SESSION...): until all of them wait for something that

@@ -160,7 +160,7 @@ SELECT count(bill24_request('POST', '/_sim/fault', f || '{"path": "/instant_paym
 FROM unnest(ARRAY[
 	'{"kind": "status", "status": 500, "match": "S0000002"}',
 	'{"kind": "status", "status": 429, "match": "S0000003", "retry_after": "7"}',
-	'{"kind": "drop_before", "match": "S0000004"}',
+	'{"kind": "drop_before", "match": "S0000004", "count": -1}',
 	'{"kind": "body", "match": "S0000005", "body": "<html>502</html>"}',
 	'{"kind": "body", "match": "S0000006", "body": {"code": "000", "data": {}}}',
 	'{"kind": "body", "match": "S0000007", "body": {"code": "000", "data": [{"balance": "much"}]}}',
@@ -168,9 +168,11 @@ FROM unnest(ARRAY[
 	'{"kind": "body", "match": "S0000009", "body": {"code": "999", "message": "No", "message_kh": "ទេ"}}',
 	'{"kind": "body", "match": "S0000010", "body": {"code": "000"}}',
 	'{"kind": "unauthorized", "match": "S0000011"}']::jsonb[]) f;
-SELECT sync_code, balance, sqlstate, regexp_replace(error, '(unknown): .*', '\1: (...)') AS error
+SELECT sync_code, balance, sqlstate, regexp_replace(error, '(unknown: | \().*', '\1...') AS error
 FROM bill24_get_wallet_balances(ARRAY(SELECT 'S' || lpad(i::text, 7, '0') FROM generate_series(1, 12) i))
 ORDER BY sync_code;
+
+SELECT bill24_request('POST', '/_sim/clear_faults') AS cleared;
 
 -- an account that cannot log in is an error, as it concerns all
 ALTER USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (SET secret 'another-secret');

@@ -108,20 +108,14 @@ sub call
 	  . "\r\n\r\n$body";
 
 	my $text = '';
-	for my $socket ($sim->{socket}, undef)
+	my $socket = $sim->{socket} //= IO::Socket::INET->new(
+		PeerAddr => '127.0.0.1',
+		PeerPort => $sim->{port}) // die "connect: $!";
+	send $socket, $request, MSG_NOSIGNAL;
+	while (sysread $socket, $text, 1 << 20, length $text)
 	{
-		# one that was closed meanwhile gives way to a new one, once
-		my $fresh = !defined $socket;
-		$socket //= $sim->{socket} = IO::Socket::INET->new(
-			PeerAddr => '127.0.0.1',
-			PeerPort => $sim->{port}) // die "connect: $!";
-		send $socket, $request, MSG_NOSIGNAL;
-		while (sysread $socket, $text, 1 << 20, length $text)
-		{
-			next unless $text =~ /^Content-Length: (\d+)\r\n.*?\r\n\r\n/ms;
-			last if length($text) >= $+[0] + $1;
-		}
-		last if $fresh || $text ne '' || $method ne 'GET';
+		next unless $text =~ /^Content-Length: (\d+)\r.*?\n\r\n/ms;
+		last if length($text) >= $+[0] + $1;
 	}
 	if ($text !~ /^HTTP\/1\.1 (\d+) .*?\r\n(.*?)\r\n\r\n(.*)$/s)
 	{
@@ -814,14 +808,14 @@ subtest 'bills' => sub {
 	is(scalar @$bills, 8, 'the last page');
 	($pagination, $bills) = $page->("$range&page_index=&page_size=");
 	is(scalar @$bills, 10, 'empty arguments');
-	is($page->("$range&page_size=100&Currency=USD")->{row_count},
+	is(($page->("$range&page_size=100&Currency=USD"))[0]{row_count},
 		5, 'by currency');
-	is($page->("$range&page_size=100&currency=USD")->{row_count},
+	is(($page->("$range&page_size=100&currency=USD"))[0]{row_count},
 		5, 'in small letters');
-	is($page->("$range&customer_sync_code=A")->{row_count}, 23, 'by customer');
-	is($page->('from_date=2025-03-01&to_date=2025-03-01')->{row_count},
+	is(($page->("$range&customer_sync_code=A"))[0]{row_count}, 23, 'by customer');
+	is(($page->('from_date=2025-03-01&to_date=2025-03-01'))[0]{row_count},
 		23, 'the last day is included');
-	is($page->('from_date=2025-03-02&to_date=2025-03-02')->{row_count},
+	is(($page->('from_date=2025-03-02&to_date=2025-03-02'))[0]{row_count},
 		5, 'the first is, too');
 	is(get('/instant_payment/get_bills')->{message},
 		'Please provide [from_date]., Please provide [to_date].',
@@ -1049,8 +1043,8 @@ subtest 'connections' => sub {
 	close $socket;
 	ok(eventually { stats()->{open_connections} == 1 }, 'and closed');
 
-	my $fresh = HTTP::Tiny->new;
-	$fresh->get("http://127.0.0.1:$sim->{port}/_sim/stats");
+	$socket = open_request('/_sim/stats', '', 'GET');
+	like(read_all($socket), qr/"requests":/, 'another one');
 	is(stats()->{open_connections}, 1, 'one for control does not count');
 
 	for my $how (JSON::PP::true, 'silent')
