@@ -21,7 +21,6 @@
 #include "compat.h"
 #include "foreign/foreign.h"
 #include "storage/fd.h"
-#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
@@ -180,13 +179,13 @@ take_credential(const char *key, B24Json *value, void *context)
 	/* the file may hold anything: its keys and values stay out of messages */
 	if (option == NULL || option->kind != B24_OPTION_SECRET)
 	{
-		b24_problem(reading->problem, B24_NO_CREDENTIAL,
+		b24_problem(reading->problem, B24_CREDENTIALS_FILE,
 					"the credentials file has a key that is none of token, client_id, secret and hash_token");
 		return false;
 	}
 	if (text == NULL || *text == '\0')
 	{
-		b24_problem(reading->problem, B24_NO_CREDENTIAL,
+		b24_problem(reading->problem, B24_CREDENTIALS_FILE,
 					"the credentials file has no text for \"%s\"", option->name);
 		return false;
 	}
@@ -210,13 +209,13 @@ read_file(Entry *entry, B24Problem *problem)
 	bool		ok;
 
 	if (file == NULL)
-		return b24_problem(problem, B24_NO_CREDENTIAL,
+		return b24_problem(problem, B24_CREDENTIALS_FILE,
 						   "could not open the credentials file: %m");
 	readable = fstat(fileno(file), &entry->file_state) == 0;
 	if (readable && (entry->file_state.st_mode & S_IRWXO) != 0)
 	{
 		FreeFile(file);
-		return b24_problem(problem, B24_NO_CREDENTIAL,
+		return b24_problem(problem, B24_CREDENTIALS_FILE,
 						   "the credentials file can be read or written by others");
 	}
 	text = palloc(MAX_CREDENTIALS_FILE);
@@ -224,7 +223,7 @@ read_file(Entry *entry, B24Problem *problem)
 	readable = readable && !ferror(file) && length < MAX_CREDENTIALS_FILE;
 	FreeFile(file);
 	if (!readable)
-		return b24_problem(problem, B24_NO_CREDENTIAL,
+		return b24_problem(problem, B24_CREDENTIALS_FILE,
 						   "could not read the credentials file, or it is too large");
 
 	json = b24_json_parse(text, length, problem);
@@ -233,7 +232,7 @@ read_file(Entry *entry, B24Problem *problem)
 	if (b24_json_type(json) != B24_JSON_OBJECT)
 	{
 		b24_json_free(json);
-		return b24_problem(problem, B24_NO_CREDENTIAL,
+		return b24_problem(problem, B24_CREDENTIALS_FILE,
 						   "the credentials file is not a JSON object");
 	}
 	ok = b24_json_each(json, take_credential, &reading);
@@ -302,8 +301,8 @@ fill(Entry *entry, ForeignServer *server, B24Problem *problem)
 		account->http.ca_file = pstrdup(account->http.ca_file);
 
 	if (!find_mapping(account->serverid, account->userid, &secrets))
-		return b24_problem(problem, B24_NO_CREDENTIAL,
-						   "there is no user mapping for this role on the server");
+		return b24_problem(problem, B24_NO_MAPPING,
+						   "there is no user mapping for this role");
 	foreach(cell, secrets)
 	{
 		DefElem    *def = lfirst_node(DefElem, cell);
@@ -403,10 +402,13 @@ b24_account_open(const char *name)
 	const B24Account *account = b24_account_try(name, &problem);
 
 	if (account == NULL)
+	{
+		const char *hint = b24_status_info(problem.status)->hint;
+
 		ereport(ERROR,
 				(errcode(b24_sqlstate(problem.status)),
 				 errmsg("cannot use server \"%s\": %s", name, problem.text),
-				 errhint("The credentials stand in a user mapping: CREATE USER MAPPING FOR CURRENT_USER SERVER %s OPTIONS (token '...', client_id '...', secret '...').",
-						 quote_identifier(name))));
+				 hint != NULL ? errhint("%s", hint) : 0));
+	}
 	return account;
 }

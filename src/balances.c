@@ -222,7 +222,7 @@ bill24_get_wallet_balances(PG_FUNCTION_ARGS)
 		.account = account,
 		.endpoint = &b24_endpoints[B24_EP_get_wallet_balance],
 		.site = site,
-		.reading = {"get_wallet_balance", true},
+		.reading = {.operation = "get_wallet_balance", .tolerant = true},
 		.set = (ReturnSetInfo *) fcinfo->resultinfo,
 	};
 	B24Exchange *exchange;
@@ -230,7 +230,7 @@ bill24_get_wallet_balances(PG_FUNCTION_ARGS)
 	Datum	   *codes;
 	int			count;
 	int			sent = 0;
-	int			in_flight = 0;
+	int			under_way = 0;
 	MemoryContext old;
 
 	if (PG_ARGISNULL(0))
@@ -244,15 +244,15 @@ bill24_get_wallet_balances(PG_FUNCTION_ARGS)
 										  ALLOCSET_DEFAULT_SIZES);
 
 	old = MemoryContextSwitchTo(batch.scratch);
-	while (sent < count || in_flight > 0)
+	while (sent < count || under_way > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		while (sent < count && in_flight < account->max_in_flight)
-			in_flight += send_one(&batch, exchange, DatumGetTextPP(codes[sent++]));
+		while (sent < count && under_way < exchange->max_in_flight)
+			under_way += send_one(&batch, exchange, DatumGetTextPP(codes[sent++]));
 		job = b24_exchange_wait(exchange);
 		if (job == NULL)
 			continue;
-		in_flight--;
+		under_way--;
 
 		/* without a login there is no answer for anybody */
 		if (job->reply.status == B24_LOGIN_REFUSED)

@@ -14,6 +14,7 @@
 
 #include "compat.h"
 
+#include "bills.h"
 #include "call.h"
 #include "report.h"
 
@@ -85,6 +86,19 @@ copy_argument(const char *name, B24Json *value, void *context)
 	return b24_json_put((B24Json *) context, name, b24_json_share(value));
 }
 
+/* Adds which page is wanted, counted from 1, to the arguments. */
+void
+b24_bills_put_page(B24Json *arguments, long page)
+{
+	if (!b24_json_put(arguments, "page_index",
+					  b24_json_new_number(psprintf("%ld", page))) ||
+		!b24_json_put(arguments, "page_size",
+					  b24_json_new_number(psprintf("%d", PAGE_SIZE))))
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+}
+
 static void
 fetch_page(Paging *paging)
 {
@@ -96,14 +110,11 @@ fetch_page(Paging *paging)
 	B24Problem	problem;
 
 	paging->page++;
-	if (!b24_json_each(paging->first->arguments, copy_argument, job->arguments) ||
-		!b24_json_put(job->arguments, "page_index",
-					  b24_json_new_number(psprintf("%ld", paging->page))) ||
-		!b24_json_put(job->arguments, "page_size",
-					  b24_json_new_number(psprintf("%d", PAGE_SIZE))))
+	if (!b24_json_each(paging->first->arguments, copy_argument, job->arguments))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
+	b24_bills_put_page(job->arguments, paging->page);
 	if (b24_job_encode(job, &problem) != B24_OK)
 		b24_report_problem(endpoint->name, &problem);
 	b24_job_run(job);
@@ -174,7 +185,7 @@ bill24_get_bills(PG_FUNCTION_ARGS)
 {
 	FuncCallContext *context;
 	Paging	   *paging;
-	B24Reading	reading = {"get_bills", false};
+	B24Reading	reading = {.operation = "get_bills", .tolerant = false};
 	const B24Json *bill;
 	B24Problem	problem;
 	MemoryContext old;

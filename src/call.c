@@ -146,7 +146,7 @@ call(FunctionCallInfo fcinfo, B24EndpointId id)
 	const B24Endpoint *endpoint = &b24_endpoints[id];
 	const B24CallSite *site = b24_call_site(fcinfo);
 	const B24Account *account = b24_call_account(site, fcinfo);
-	B24Reading	reading = {endpoint->name, endpoint->changes};
+	B24Reading	reading = {.operation = endpoint->name, .tolerant = endpoint->changes};
 	B24Job	   *job = b24_job_new(b24_exchange_new(account), endpoint);
 	B24Problem	problem;
 	Datum		result = (Datum) 0;

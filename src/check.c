@@ -63,7 +63,7 @@ check_connection(ReturnSetInfo *set, const B24Account *account,
 			 milliseconds("connected in", answer->resolved_us, answer->connected_us), NULL);
 
 	if (!b24_url_is_https(account->base_url))
-		put_step(set, "tls", false, "plain http, as allow_http says",
+		put_step(set, "tls", true, "none: plain http, as allow_http says",
 				 "Only for tests: over http anybody on the way can read and change payments.");
 	else if (answer->secured_us == 0)
 	{
@@ -104,7 +104,7 @@ bill24_check(PG_FUNCTION_ARGS)
 	if (account == NULL)
 	{
 		put_step(set, "configuration", false, problem.text,
-				 "Give the role a user mapping on the server, with token, client_id and secret.");
+				 b24_status_info(problem.status)->hint);
 		PG_RETURN_NULL();
 	}
 	put_step(set, "configuration", true,

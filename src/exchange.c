@@ -15,17 +15,6 @@
 #include "compat.h"
 
 #include "exchange.h"
-#include "token.h"
-
-struct B24Exchange
-{
-	const B24Account *account;
-	MemoryContext context;
-	B24Token	token;			/* the last one used, to spare a look-up */
-	int			in_flight;
-	B24Job	   *done;			/* first in, first out */
-	B24Job	  **done_tail;
-};
 
 /* An exchange with an account, in the current memory context. */
 B24Exchange *
@@ -36,8 +25,7 @@ b24_exchange_new(const B24Account *account)
 	exchange->account = account;
 	exchange->context = CurrentMemoryContext;
 	exchange->done_tail = &exchange->done;
-	(void) b24_pool();
-	b24_pool_expect(account->max_in_flight);
+	exchange->max_in_flight = b24_pool_expect(account->max_in_flight);
 	return exchange;
 }
 

@@ -10,9 +10,21 @@
 
 #include "account.h"
 #include "codec.h"
+#include "token.h"
 #include "wait.h"
 
-typedef struct B24Exchange B24Exchange;
+typedef struct B24Exchange
+{
+	const B24Account *account;
+	int			max_in_flight;	/* as the account and the descriptors allow */
+	int			in_flight;
+
+	/* exchange.c's own */
+	MemoryContext context;
+	B24Token	token;			/* the last one used, to spare a look-up */
+	struct B24Job *done;		/* first in, first out */
+	struct B24Job **done_tail;
+} B24Exchange;
 
 /* One operation under way.  Lives in a memory context of its own. */
 typedef struct B24Job

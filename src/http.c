@@ -7,8 +7,8 @@
  * libcurl tells, and an error aborts the transfer, not the program.
  *
  * libcurl may start a thread to look up a name.  That thread must not take
- * the signals of this process, so all signals are blocked while libcurl runs;
- * it never runs long, since it never waits.
+ * the signals of this process, so all signals are blocked while libcurl goes
+ * on with transfers; it never takes long, since it never waits.
  *
  *-------------------------------------------------------------------------
  */
@@ -598,8 +598,6 @@ b24_http_start(B24Http *http, const B24Request *request,
 			   const B24HttpOptions *options, void *owner)
 {
 	B24Transfer *t = calloc(1, sizeof(B24Transfer));
-	sigset_t	saved;
-	bool		ok;
 
 	if (t == NULL)
 		return NULL;
@@ -617,11 +615,9 @@ b24_http_start(B24Http *http, const B24Request *request,
 		return NULL;
 	}
 
-	block_signals(&saved);
-	ok = prepare(t, request, options) &&
-		curl_multi_add_handle(http->multi, t->easy) == CURLM_OK;
-	restore_signals(&saved);
-	if (!ok)
+	/* nothing goes on yet: the first drive starts it */
+	if (!prepare(t, request, options) ||
+		curl_multi_add_handle(http->multi, t->easy) != CURLM_OK)
 	{
 		b24_http_end(t);
 		return NULL;
@@ -650,9 +646,7 @@ void
 b24_http_end(B24Transfer *transfer)
 {
 	B24Http    *http = transfer->http;
-	sigset_t	saved;
 
-	block_signals(&saved);
 	curl_multi_remove_handle(http->multi, transfer->easy);
 	drop_vanished(http, transfer);
 	if (http->spare_count < MAX_SPARE_HANDLES)
@@ -662,7 +656,6 @@ b24_http_end(B24Transfer *transfer)
 	}
 	else
 		curl_easy_cleanup(transfer->easy);
-	restore_signals(&saved);
 	curl_slist_free_all(transfer->headers);
 	free(transfer->answer.body);
 	free(transfer);

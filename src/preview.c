@@ -16,6 +16,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "bills.h"
 #include "call.h"
 #include "report.h"
 #include "text.h"
@@ -154,6 +155,8 @@ bill24_preview(PG_FUNCTION_ARGS)
 	signature = b24_signature(function, CurrentMemoryContext);
 	job = b24_job_new(b24_exchange_new(account), endpoint);
 	b24_arguments_from_jsonb(signature, PG_GETARG_JSONB_P(1), job->arguments);
+	if (endpoint == &b24_endpoints[B24_EP_get_bills])
+		b24_bills_put_page(job->arguments, 1);
 	if (b24_job_encode(job, &problem) != B24_OK ||
 		b24_sign(account->provider, &account->secrets, MASK, &job->request,
 				 &problem) != B24_OK)
@@ -178,7 +181,7 @@ bill24_request(PG_FUNCTION_ARGS)
 	const B24Account *account;
 	const char *method;
 	B24Endpoint endpoint = {.name = "request", .result = ""};
-	B24Reading	reading = {"request", false};
+	B24Reading	reading = {.operation = "request", .tolerant = false};
 	B24Job	   *job;
 	B24Problem	problem;
 	char	   *path;

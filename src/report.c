@@ -20,16 +20,26 @@
 /* Identifiers are shorter, bearer and refresh tokens longer. */
 #define LONGEST_WORD 48
 
-/* How to find out what became of a request whose answer was lost. */
+/*
+ * How to find out what became of a request whose answer was lost, and whether
+ * what exists already comes from an earlier call.
+ */
 static const struct
 {
 	const char *operation;
-	const char *hint;
+	const char *unknown;
+	const char *exists;
 }			lookups[] = {
-	{"settle_payment", "The payment may have been made. Look it up with bill24_get_bill() by its ref_id before sending it again."},
-	{"create_customer", "The customer may have been created. Look it up with bill24_get_customer() before sending it again."},
-	{"update_customer", "The customer may have been updated. The same update can be sent again."},
-	{"delete_customer", "The customer may have been deleted. It can be sent again; \"not found\" then means that it is deleted."},
+	{"settle_payment",
+		"The payment may have been made. Look it up with bill24_get_bill() by its ref_id before sending it again.",
+	"An earlier call may have paid it: look at it with bill24_get_bill() by its ref_id."},
+	{"create_customer",
+		"The customer may have been created. Look it up with bill24_get_customer() before sending it again.",
+	"An earlier call may have created it: look at it with bill24_get_customer()."},
+	{"update_customer",
+	"The customer may have been updated. The same update can be sent again.", NULL},
+	{"delete_customer",
+	"The customer may have been deleted. It can be sent again; \"not found\" then means that it is deleted.", NULL},
 };
 
 int
@@ -132,31 +142,28 @@ char *
 b24_reply_hint(const B24Endpoint *endpoint, const B24Reply *reply)
 {
 	const B24StatusInfo *info = b24_status_info(reply->status);
+	const char *unknown = "The request may have had its effect. Look that up before sending it again.";
+	const char *exists = NULL;
+
+	for (int i = 0; i < lengthof(lookups); i++)
+	{
+		if (strcmp(lookups[i].operation, endpoint->name) == 0)
+		{
+			unknown = lookups[i].unknown;
+			exists = lookups[i].exists;
+		}
+	}
+	if (!endpoint->changes)
+		unknown = "The operation only reads, so it can be repeated.";
 
 	if (reply->status == B24_THROTTLED && reply->retry_after_s >= 0)
 		return psprintf("Nothing was done. The provider asks to wait %ld s.",
 						reply->retry_after_s);
+	if (reply->status == B24_ALREADY_EXISTS && exists != NULL)
+		return pstrdup(exists);
 	if (info->retry == B24_RETRY_AFTER_LOOKUP)
-	{
-		StringInfoData hint;
-
-		initStringInfo(&hint);
-		if (!endpoint->changes)
-			appendStringInfoString(&hint, "The operation only reads, so it can be repeated.");
-		else
-		{
-			for (int i = 0; i < lengthof(lookups); i++)
-			{
-				if (strcmp(lookups[i].operation, endpoint->name) == 0)
-					appendStringInfoString(&hint, lookups[i].hint);
-			}
-			if (hint.len == 0)
-				appendStringInfoString(&hint, "The request may have had its effect. Look that up before sending it again.");
-		}
-		if (info->hint != NULL && reply->status != B24_NO_ANSWER)
-			appendStringInfo(&hint, " %s", info->hint);
-		return hint.data;
-	}
+		return psprintf("%s%s%s", unknown, info->hint != NULL ? " " : "",
+						info->hint != NULL ? info->hint : "");
 	return info->hint != NULL ? pstrdup(info->hint) : NULL;
 }
 

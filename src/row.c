@@ -131,12 +131,16 @@ local_text(const B24Reading *reading, const char *utf8, size_t length)
 	if (!reading->tolerant)
 		return b24_text_from_utf8(utf8, length);
 	text = b24_text_try_from_utf8(utf8, length);
-	if (text == NULL)
+
+	/* no word about this one: it says in Khmer what message says in English */
+	if (text == NULL &&
+		(reading->column == NULL || strcmp(reading->column, "message_kh") != 0))
 		ereport(WARNING,
 				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
 				 errmsg("a text in the answer to %s has characters that encoding \"%s\" lacks",
 						reading->operation, GetDatabaseEncodingName()),
-				 errdetail("It is returned as NULL.")));
+				 errdetail("%s is returned as NULL.",
+						   reading->column != NULL ? reading->column : "It")));
 	return text;
 }
 
@@ -421,14 +425,16 @@ void
 b24_values(const B24Type *row, const B24Reading *reading, const B24Json *json,
 		   Datum *values, bool *nulls)
 {
+	B24Reading	of_column = *reading;
+
 	for (int i = 0; i < row->tupdesc->natts; i++)
 	{
-		const char *column = NameStr(TupleDescAttr(row->tupdesc, i)->attname);
-
+		of_column.column = NameStr(TupleDescAttr(row->tupdesc, i)->attname);
 		nulls[i] = true;
 		values[i] = (Datum) 0;
 		if (row->columns[i] != NULL)
-			values[i] = b24_value(row->columns[i], reading,
-								  b24_endpoint_field(json, column), &nulls[i]);
+			values[i] = b24_value(row->columns[i], &of_column,
+								  b24_endpoint_field(json, of_column.column),
+								  &nulls[i]);
 	}
 }

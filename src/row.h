@@ -23,6 +23,8 @@ typedef struct B24Reading
 
 	/* A text that the database cannot hold is NULL with a warning, no error. */
 	bool		tolerant;
+
+	const char *column;			/* row.c's own */
 } B24Reading;
 
 extern const B24Type *b24_type(Oid type, int32 typmod, TupleDesc tupdesc,

@@ -32,6 +32,14 @@ static const B24StatusInfo infos[B24_STATUS_COUNT] = {
 		"bad_number", "22023", B24_RETRY_NEVER, "invalid amount",
 		"Amounts are finite and not negative."
 	},
+	[B24_NO_MAPPING] = {
+		"no_mapping", "28000", B24_RETRY_NEVER, "no user mapping",
+		"Make one: CREATE USER MAPPING FOR CURRENT_USER SERVER ... OPTIONS (token '...', client_id '...', secret '...')."
+	},
+	[B24_CREDENTIALS_FILE] = {
+		"credentials_file", "28000", B24_RETRY_NEVER, "credentials file of no use",
+		"It must be one JSON object with the keys token, client_id, secret and hash_token, belong to the server's operating system user, and be closed to others (chmod 600)."
+	},
 	[B24_NO_CREDENTIAL] = {
 		"no_credential", "28000", B24_RETRY_NEVER, "credential missing",
 		"Add it to the user mapping: ALTER USER MAPPING ... OPTIONS (ADD ...)."
@@ -45,7 +53,7 @@ static const B24StatusInfo infos[B24_STATUS_COUNT] = {
 	},
 	[B24_NO_ANSWER] = {
 		"no_answer", "08007", B24_RETRY_AFTER_LOOKUP, "no answer, the outcome is unknown",
-		"The request was sent and may have had its effect. Look it up before sending it again."
+		NULL
 	},
 	[B24_NONSENSE] = {
 		"nonsense", "08P01", B24_RETRY_AFTER_LOOKUP, "could not read the answer",

@@ -75,16 +75,18 @@ b24_pool(void)
 }
 
 /*
- * Up to that many transfers are to come at once.  PostgreSQL lets a process
- * have a third of its descriptors for such things (see fd.c); a few of them
- * are for others.  What does not fit waits in libcurl.
+ * Up to that many transfers are wanted at once.  Returns how many may be:
+ * PostgreSQL lets a process have a third of its descriptors for such things
+ * (see fd.c), and a few of them are for others.  More would wait in libcurl,
+ * with their timeouts running.
  */
-void
+int
 b24_pool_expect(int transfers)
 {
 	int			most = Max(max_safe_fds / 3 - 8, 4);
 
-	b24_http_limit(pool, most, Min(Max(transfers, 16), most));
+	b24_http_limit(b24_pool(), most, Min(Max(transfers, 16), most));
+	return Min(transfers, most);
 }
 
 static int

@@ -21,7 +21,7 @@ typedef struct B24Waiter
 } B24Waiter;
 
 extern B24Http *b24_pool(void);
-extern void b24_pool_expect(int transfers);
+extern int	b24_pool_expect(int transfers);
 extern void b24_pool_wait(void);
 
 #endif							/* BILL24_WAIT_H */

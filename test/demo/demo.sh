@@ -53,6 +53,7 @@ fail()
 # The statements as they would be typed, then the answer.
 show()
 {
+	# shellcheck disable=SC2001  # each line
 	sed 's/./  &/' <<<"$1"
 	echo
 }

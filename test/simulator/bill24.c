@@ -48,6 +48,16 @@ bill24_is_blank(const char *text)
 }
 
 /*
+ * A page's number or size; what makes no sense is replaced.  No limit is
+ * documented: ours only keeps the arithmetic safe.
+ */
+int64_t
+bill24_page_part(int64_t asked, int64_t otherwise)
+{
+	return asked < 1 ? otherwise : asked > 1000000 ? 1000000 : asked;
+}
+
+/*
  * What the demo server says of a body that it cannot read into its types, be
  * it no JSON at all or a text where a date belongs.
  */

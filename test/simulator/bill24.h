@@ -35,6 +35,7 @@ extern void bill24_success(SimAnswer *answer, json_object *data);
 extern void bill24_refuse(SimAnswer *answer, const Bill24Refusal *refusal,
 						  json_object *data);
 extern bool bill24_is_blank(const char *text);
+extern int64_t bill24_page_part(int64_t asked, int64_t otherwise);
 extern bool bill24_check_body(SimRequest *request, SimAnswer *answer,
 							  const char *const *texts, json_object *data);
 extern void bill24_complain(Bill24Complaints *complaints,

@@ -274,10 +274,8 @@ bill24_get_bills(SimRequest *request, SimAnswer *answer)
 		return;
 	filter.currency = sim_request_query(request, "Currency");
 	filter.sync_code = sim_request_query(request, "customer_sync_code");
-	if (page_index < 1)
-		page_index = 1;
-	if (page_size < 1)
-		page_size = 10;
+	page_index = bill24_page_part(page_index, 1);
+	page_size = bill24_page_part(page_size, 10);
 	bill24_success(answer, page_data(&filter, page_index, page_size));
 	free(filter.currency);
 	free(filter.sync_code);

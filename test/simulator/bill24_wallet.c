@@ -198,12 +198,8 @@ bill24_get_wallet_histories(SimRequest *request, SimAnswer *answer)
 		return;
 	}
 	paging = json_object_object_get(body, "pagination");
-	page_index = sim_integer(paging, "page_index", 1);
-	page_size = sim_integer(paging, "page_size", 10);
-	if (page_index < 1)
-		page_index = 1;
-	if (page_size < 1)
-		page_size = 10;
+	page_index = bill24_page_part(sim_integer(paging, "page_index", 1), 1);
+	page_size = bill24_page_part(sim_integer(paging, "page_size", 10), 10);
 
 	histories = json_object_new_array();
 	for (int i = 0; i < customer->wallet_count; i++)

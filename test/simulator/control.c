@@ -29,7 +29,7 @@ void
 control_reset(SimRequest *request, SimAnswer *answer)
 {
 	sim_faults_clear();
-	sim_server_release();
+	sim_loop_release();
 	sim_config_reset();
 	sim_server_stats_reset();
 	bill24_token_stats_reset();
@@ -120,7 +120,7 @@ control_clear_faults(SimRequest *request, SimAnswer *answer)
 {
 	(void) request;
 	sim_faults_clear();
-	sim_server_release();
+	sim_loop_release();
 	answer_ok(answer);
 }
 

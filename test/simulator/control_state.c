@@ -175,10 +175,12 @@ control_seed(SimRequest *request, SimAnswer *answer)
 	json_object *event = sim_event_new("seed");
 	int64_t		count = sim_integer(body, "count", 0);
 	int64_t		wallets = sim_integer(body, "wallets", 1);
+	int64_t		from = sim_integer(body, "from", 1);
 	const char *prefix = text_or(body, "prefix", "C");
 
-	if (count < 0 || count > SEED_LIMIT || wallets < 0 ||
-		wallets > SIM_MAX_WALLETS || strlen(prefix) > CODE_LIMIT ||
+	if (count < 0 || count > SEED_LIMIT || from < 0 || from > SEED_LIMIT ||
+		wallets < 0 || wallets > SIM_MAX_WALLETS ||
+		 strlen(prefix) > CODE_LIMIT ||
 		!copy_amount(event, body, "balance"))
 	{
 		json_object_put(event);
@@ -186,7 +188,7 @@ control_seed(SimRequest *request, SimAnswer *answer)
 		return;
 	}
 	sim_put_text(event, "prefix", prefix);
-	sim_put_int(event, "from", sim_integer(body, "from", 1));
+	sim_put_int(event, "from", from);
 	sim_put_int(event, "count", count);
 	sim_put_int(event, "wallets", wallets);
 	sim_put_text(event, "currency", text_or(body, "currency", "KHR"));
@@ -200,11 +202,12 @@ control_seed_bills(SimRequest *request, SimAnswer *answer)
 	json_object *body = request->json;
 	json_object *event = sim_event_new("seed_bills");
 	int64_t		count = sim_integer(body, "count", 0);
+	int64_t		from = sim_integer(body, "from", 1);
 	const char *sync_code = text_or(body, "sync_code", "");
 	int64_t		date_us = sim_provider_us();
 
-	if (count < 0 || count > SEED_LIMIT || *sync_code == '\0' ||
-		strlen(sync_code) > CODE_LIMIT ||
+	if (count < 0 || count > SEED_LIMIT || from < 0 || from > SEED_LIMIT ||
+		*sync_code == '\0' || strlen(sync_code) > CODE_LIMIT ||
 		!copy_amount(event, body, "amount") ||
 		(sim_text(body, "date") != NULL &&
 		 !sim_time_parse(sim_text(body, "date"), &date_us)))
@@ -214,7 +217,7 @@ control_seed_bills(SimRequest *request, SimAnswer *answer)
 		return;
 	}
 	sim_put_text(event, "sync_code", sync_code);
-	sim_put_int(event, "from", sim_integer(body, "from", 1));
+	sim_put_int(event, "from", from);
 	sim_put_int(event, "count", count);
 	sim_put_text(event, "currency", text_or(body, "currency", "KHR"));
 	sim_put_int(event, "date", date_us);

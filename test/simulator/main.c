@@ -162,11 +162,11 @@ main(int argc, char **argv)
 	sim_config_start();
 	if (arguments.journal != NULL)
 		sim_journal_open(arguments.journal);
-	port = sim_server_start(arguments.port, arguments.certificate,
-							arguments.key);
+	port = sim_loop_start(arguments.port, arguments.certificate,
+						  arguments.key);
 	printf("b24sim ready port=%d\n", port);
 	fflush(stdout);
-	sim_server_run(signal_fd);
-	sim_server_stop();
+	sim_loop_run(signal_fd);
+	sim_loop_stop();
 	return 0;
 }

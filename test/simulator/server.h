@@ -11,7 +11,16 @@
 #include <microhttpd.h>
 
 typedef struct SimRequest SimRequest;
-typedef struct SimConnection SimConnection;
+
+/* A client's connection, from its start to its end. */
+typedef struct SimConnection
+{
+	uint64_t	number;
+	bool		used;			/* has sent a request */
+	bool		control;		/* its first request was one for us */
+	int64_t		timeout_s;		/* as told to the daemon */
+	int			socket;
+} SimConnection;
 
 /* How the bytes of an answer leave. */
 typedef enum SimDelivery
@@ -127,15 +136,31 @@ extern void sim_timer_add(SimRequest *request);
 extern void sim_timer_remove(SimRequest *request);
 extern SimRequest *sim_timer_first(void);
 
-/* server.c */
-extern int	sim_server_start(int port, const char *certificate,
-							 const char *key);
-extern void sim_server_run(int signal_fd);
-extern void sim_server_stop(void);
-extern void sim_server_release(void);
-extern void sim_park(SimRequest *request, int64_t due_ms);
+/* server.c: what the daemon calls, and counters */
+extern void *sim_server_begin(void *context, const char *url,
+							  struct MHD_Connection *connection);
+extern enum MHD_Result sim_server_handle(void *context,
+										 struct MHD_Connection *connection,
+										 const char *url, const char *method,
+										 const char *version,
+										 const char *bytes, size_t *size,
+										 void **state);
+extern void sim_server_end(void *context, struct MHD_Connection *connection,
+						   void **state,
+						   enum MHD_RequestTerminationCode reason);
+extern void sim_server_notice(void *context,
+							  struct MHD_Connection *connection, void **state,
+							  enum MHD_ConnectionNotificationCode code);
 extern json_object *sim_server_stats(void);
 extern void sim_server_stats_reset(void);
+
+/* loop.c */
+extern int	sim_loop_start(int port, const char *certificate,
+						   const char *key);
+extern void sim_loop_run(int signal_fd);
+extern void sim_loop_stop(void);
+extern void sim_loop_release(void);
+extern void sim_park(SimRequest *request, int64_t due_ms);
 
 /* record.c */
 extern void sim_record_add(const SimRequest *request, uint64_t connection);

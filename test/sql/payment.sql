@@ -22,7 +22,11 @@ DECLARE
 	detail text;
 	hint text;
 BEGIN
-	EXECUTE command INTO result;
+	IF command ~ '^SELECT' THEN
+		EXECUTE command INTO result;
+	ELSE
+		EXECUTE command;
+	END IF;
 	RETURN NEXT 'fine: ' || coalesce(result, '(null)');
 EXCEPTION WHEN others THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,

@@ -123,7 +123,7 @@ my %change = (
 	settle => {
 		path => '/bill_payment/push_bill_with_payment',
 		statement => q{SELECT bill24_settle_payment('%s', 'C0000001', 1, 'KHR',
-			'S1', '2026-01-01', '2026-01-02',
+			'S1', '2026-01-01', '2099-01-01',
 			payment_method_token => current_setting('test.token'))},
 		counter => 'charges',
 		lookup => 'bill24_get_bill',
@@ -221,8 +221,8 @@ $sim->post('/_sim/clear_faults');
 # The login breaks: then the operation itself was not sent.
 foreach my $case (
 	[ { kind => 'drop_after' }, '08001' ],
-	[ { kind => 'status', status => 503 }, '08001|KH500' ],
-	[ { kind => 'garbage' }, '08P01' ])
+	[ { kind => 'status', status => 503 }, '08001' ],
+	[ { kind => 'garbage' }, '08001' ])
 {
 	my ($fault, $sqlstate) = @$case;
 	my $key = 'L' . ++$number;
@@ -232,7 +232,7 @@ foreach my $case (
 		{ %$fault, path => '/merchantsecurity/authorize', count => -1 });
 	my $result = $session->query("SELECT bill24_create_customer('$key', 'Name')");
 
-	like($result->{sqlstate}, qr/^(?:$sqlstate)$/, "login, $fault->{kind}: SQLSTATE");
+	is($result->{sqlstate}, $sqlstate, "login, $fault->{kind}: SQLSTATE");
 	unlike($result->{error}, qr/may have been created/,
 		"login, $fault->{kind}: nobody looks for a customer")
 	  or diag($result->{error});
