@@ -180,7 +180,7 @@ control_seed(SimRequest *request, SimAnswer *answer)
 
 	if (count < 0 || count > SEED_LIMIT || from < 0 || from > SEED_LIMIT ||
 		wallets < 0 || wallets > SIM_MAX_WALLETS ||
-		 strlen(prefix) > CODE_LIMIT ||
+		strlen(prefix) > CODE_LIMIT ||
 		!copy_amount(event, body, "balance"))
 	{
 		json_object_put(event);

@@ -85,10 +85,16 @@ CREATE USER MAPPING FOR regress_bill24_nobody SERVER bill24 OPTIONS (
 	secret 'demo-secret', hash_token 'demo-hash-token');
 SET ROLE regress_bill24_nobody;
 SELECT call, state('SELECT * FROM ' || call) FROM calls ORDER BY n;
--- nothing of it can be read back, not even by this role
-SELECT count(*) FROM pg_user_mappings WHERE srvname = 'bill24' AND umoptions::text ~ 'secret' AND usename <> CURRENT_USER;
 SELECT bill24_preview('settle_payment', '{"ref_id": "R0001", "sync_code": "C0001", "amount": 0, "currency": "KHR", "payment_to": "ST001",
 	"bill_date": "2025-11-20", "due_date": "2099-12-31"}')::text ~ ('demo-' || 'secret|demo-' || 'hash|eyJ') AS shows_secrets;
+RESET ROLE;
+-- those of PUBLIC can be used, and not be read
+DROP USER MAPPING FOR regress_bill24_nobody SERVER bill24;
+CREATE USER MAPPING FOR PUBLIC SERVER bill24 OPTIONS (
+	token '00000000-0000-4000-8000-000000000001', client_id 'demo_client', secret 'demo-secret');
+SET ROLE regress_bill24_nobody;
+SELECT state('SELECT bill24_get_customer(''C0001'')');
+SELECT count(*), count(umoptions) FROM pg_user_mappings WHERE srvname = 'bill24';
 RESET ROLE;
 SELECT count(*) FROM pg_settings WHERE setting ~ ('demo-' || 'secret|demo-' || 'hash|Bearer');
 SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~ ('demo-' || 'secret|Bearer');

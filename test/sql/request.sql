@@ -87,7 +87,7 @@ SELECT split_part(try($$SELECT bill24_request('GET', '/echo', '{"a": 1}')$$), ':
 SELECT split_part(try($$SELECT bill24_request('DELETE', '/echo')$$), ':', 1) LIMIT 1;
 SELECT r ->> 'method' AS method, left(r ->> 'url', 40) AS url, r ->> 'body' AS body,
 	r #>> '{headers,Content-Type}' AS type, r #>> '{headers,Accept}' AS accept, r #>> '{headers,Authorization}' ~ '^Bearer .' AS bearer,
-	r #>> '{headers,User-Agent}' ~ '^bill24/1.0 PostgreSQL/[0-9]' AS agent, r #>> '{headers,Host}' ~ '^127.0.0.1:' AS host
+	r #>> '{headers,User-Agent}' ~ '^bill24/[0-9.]+ PostgreSQL/[0-9]' AS agent, r #>> '{headers,Host}' ~ '^127.0.0.1:' AS host
 FROM jsonb_array_elements(bill24_request('GET', '/_sim/requests')) r;
 SELECT bill24_request('POST', '/_sim/config', '{"record": false}') -> 'record' AS record;
 
@@ -97,20 +97,20 @@ SELECT try($$SELECT bill24_request('POST', '/customer/create', '{"sync_code": "C
 SELECT try($$SELECT bill24_request('POST', '/customer/create', '{"sync_code": "C0001"}')$$);
 SELECT try($$SELECT bill24_request('GET', '/nowhere')$$);
 SELECT try($$SELECT bill24_request('POST', '/nowhere')$$);
-SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "path": "/a", "body": {"code": 401, "message": "Business"}}') ? 'fault' AS asked;
+SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "effect": false, "path": "/a", "body": {"code": 401, "message": "Business"}}') ? 'fault' AS asked;
 SELECT try($$SELECT bill24_request('POST', '/a')$$);
-SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "path": "/a", "body": {"code": "SUCCESS", "data": [{"status": 0}]}}') ? 'fault' AS asked;
+SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "effect": false, "path": "/a", "body": {"code": "SUCCESS", "data": [{"status": 0}]}}') ? 'fault' AS asked;
 SELECT bill24_request('POST', '/a');
 -- no envelope, and no content at all
-SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "path": "/a", "body": "[{\"amount\": 10.50, \"id\": 12345678901234567890123}]"}') ? 'fault' AS asked;
+SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "effect": false, "path": "/a", "body": "[{\"amount\": 10.50, \"id\": 12345678901234567890123}]"}') ? 'fault' AS asked;
 SELECT bill24_request('GET', '/a');
-SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "path": "/a", "body": "\"text\""}') ? 'fault' AS asked;
+SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "effect": false, "path": "/a", "body": "\"text\""}') ? 'fault' AS asked;
 SELECT bill24_request('GET', '/a');
 SELECT bill24_request('POST', '/_sim/fault', '{"kind": "status", "status": 204, "path": "/a"}') ? 'fault' AS asked;
 SELECT try($$SELECT bill24_request('DELETE', '/a')$$);
 SELECT bill24_request('POST', '/_sim/fault', '{"kind": "status", "status": 400, "path": "/a", "body": {"error": "bad"}}') ? 'fault' AS asked;
 SELECT try($$SELECT bill24_request('POST', '/a')$$);
-SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "path": "/a", "body": "[1e400000]"}') ? 'fault' AS asked;
+SELECT bill24_request('POST', '/_sim/fault', '{"kind": "body", "effect": false, "path": "/a", "body": "[1e400000]"}') ? 'fault' AS asked;
 SELECT try($$SELECT bill24_request('POST', '/a')$$);
 SELECT bill24_request('POST', '/_sim/fault', '{"kind": "drop_after", "path": "/a"}') ? 'fault' AS asked;
 SELECT regexp_replace(try($$SELECT bill24_request('POST', '/a')$$), '(unknown: ).*', '\1...');
