@@ -142,7 +142,7 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER bill24
 END
 
 step "Does it work?" \
-	"The doctor goes through every step to Bill24 and says what to do about those that fail. Only tls is not in order here, because of the plain http."
+	"The doctor goes through every step to Bill24 and says what to do about those that fail."
 sql 'authorization *\| t' <<'END'
 SELECT step, ok, detail FROM bill24_check();
 END
