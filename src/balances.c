@@ -137,8 +137,15 @@ are_wallets(const Batch *batch, const B24Json *wallets, B24Problem *problem)
 	}
 	for (size_t i = 0; i < b24_json_length(wallets); i++)
 	{
-		if (!b24_fits(batch->site->result, b24_json_element(wallets, i), "wallet",
-					  problem))
+		const B24Json *wallet = b24_json_element(wallets, i);
+
+		if (wallet == NULL)
+		{
+			b24_problem(problem, B24_NONSENSE, "an element of \"%s\" is null",
+						batch->endpoint->result);
+			return false;
+		}
+		if (!b24_fits(batch->site->result, wallet, "wallet", problem))
 			return false;
 	}
 	return true;
@@ -162,7 +169,8 @@ put_reply(Batch *batch, const B24Job *job)
 		char	   *detail = b24_reply_detail(secrets, reply);
 
 		put_row(batch, code, NULL, b24_sqlstate(reply->status),
-				detail != NULL ? psprintf("%s (%s)", message, detail) : message);
+				detail != NULL && reply->text[0] == '\0' ?
+				psprintf("%s (%s)", message, detail) : message);
 	}
 	else if (!are_wallets(batch, reply->result, &problem))
 		put_row(batch, code, NULL, b24_sqlstate(problem.status),

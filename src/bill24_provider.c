@@ -159,6 +159,8 @@ decode(const B24Endpoint *endpoint, const B24HttpAnswer *answer,
 		reply->status = B24_SERVER_ERROR;
 	else if (http >= 300 && http < 400)
 		unreadable(reply, answer, "");
+	else if (http == 204 && endpoint->path == NULL)
+		reply->status = B24_OK; /* there is nothing to say */
 	else if (reply->root == NULL)
 		unreadable(reply, answer, problem.text);
 	else if (is_authorize(endpoint) && !has_code && http >= 200 && http < 300 &&
@@ -178,7 +180,7 @@ decode(const B24Endpoint *endpoint, const B24HttpAnswer *answer,
 	if (reply->status != B24_OK)
 		return;
 	reply->result = b24_json_path(reply->root, endpoint->result);
-	if (reply->result == NULL)
+	if (reply->result == NULL && endpoint->path != NULL)
 		unreadable(reply, answer, "the code says success, but there is no data");
 }
 
@@ -206,7 +208,7 @@ login(const B24Secrets *secrets, const char *refresh, B24Json *wire,
 	{
 		if (fields[i].value == NULL)
 			return b24_problem(problem, B24_NO_CREDENTIAL,
-							   "the user mapping has no option \"%s\"",
+							   "the account has no \"%s\"",
 							   fields[i].option);
 		if (!b24_json_put(wire, fields[i].wire_name,
 						  b24_json_new_string(fields[i].value,
@@ -363,7 +365,7 @@ b24_settle_hash(const B24Secrets *secrets, B24Json *wire, B24Problem *problem)
 
 	if (secrets->hash_token == NULL)
 		return b24_problem(problem, B24_NO_CREDENTIAL,
-						   "the user mapping has no option \"hash_token\"");
+						   "the account has no \"hash_token\"");
 	(void) b24_json_text(wire, &length);
 	size += length;				/* all parts stand in that text */
 	message = malloc(size);

@@ -67,7 +67,7 @@ is_there_more(const Paging *paging, const B24Json *pagination, size_t count)
 							   paging->page, index));
 	if (count == 0)
 	{
-		if (paging->page < pages && seen < rows)
+		if (paging->page <= pages && seen < rows)
 			contradiction(psprintf("page %ld of %ld is empty", paging->page, pages));
 		return false;
 	}

@@ -127,6 +127,22 @@ b24_signature(Oid function, MemoryContext context)
 	return signature;
 }
 
+/*
+ * Characters as the provider counts them.  What an SQL_ASCII database holds
+ * goes out as UTF-8.
+ */
+static int
+count_characters(const char *text, int length)
+{
+	int			characters = 0;
+
+	if (GetDatabaseEncoding() != PG_SQL_ASCII)
+		return pg_mbstrlen_with_len(text, length);
+	for (int i = 0; i < length; i++)
+		characters += ((unsigned char) text[i] & 0xc0) != 0x80;
+	return characters;
+}
+
 /* A text argument must not be empty if it is required, nor too long. */
 bool
 b24_text_argument_fits(const char *name, const char *text, int length,
@@ -144,7 +160,7 @@ b24_text_argument_fits(const char *name, const char *text, int length,
 
 		if (length <= limits[i].characters || strcmp(limits[i].name, name) != 0)
 			continue;
-		characters = pg_mbstrlen_with_len(text, length);
+		characters = count_characters(text, length);
 		if (characters > limits[i].characters)
 		{
 			b24_problem(problem, B24_TOO_LONG,
@@ -369,7 +385,8 @@ find_parameter(const B24Signature *signature, const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown argument \"%s\"", name),
-			 errhint("The operation takes: %s.", valid.data)));
+			 valid.len > 0 ? errhint("The operation takes: %s.", valid.data) :
+			 errhint("The operation takes no arguments.")));
 	return NULL;				/* not reached */
 }
 

@@ -824,6 +824,7 @@ b24_url_check_base(const char *text, B24Problem *problem)
 		status = b24_problem(problem, B24_BAD_ARGUMENT,
 							 "it does not begin with https://");
 	else if (strpbrk(text, " \t\r\n\\") != NULL ||
+			 strchr(text, ':')[3] == '/' ||	/* libcurl would search on */
 			 curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK)
 		status = b24_problem(problem, B24_BAD_ARGUMENT, "it is not a URL");
 	else if (url_has(url, CURLUPART_USER) || url_has(url, CURLUPART_PASSWORD))

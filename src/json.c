@@ -242,6 +242,12 @@ b24_json_parse(const char *text, size_t length, B24Problem *problem)
 	B24Json    *json;
 	char	   *widened;
 
+	/* a byte order mark is of no use, but some servers send one */
+	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+	{
+		text += 3;
+		length -= 3;
+	}
 	if (length > 0x3fffffff)
 	{
 		b24_problem(problem, B24_TOO_LARGE, "the JSON text is too large");

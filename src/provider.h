@@ -37,6 +37,7 @@ typedef struct B24Login
 typedef struct B24Reply
 {
 	B24Status	status;
+	bool		of_login;		/* the request was not sent: no bearer token */
 	long		http_status;	/* 0 if none arrived */
 	char		code[32];		/* the provider's code, "" if none */
 	const char *message;		/* in root; NULL if none */
@@ -44,7 +45,8 @@ typedef struct B24Reply
 	char		text[256];		/* ours, when the answer is unreadable */
 	long		retry_after_s;	/* -1 if the provider did not say */
 	B24Json    *root;			/* the whole answer, owned */
-	B24Json    *result;			/* the endpoint's part of root */
+	B24Json    *result;			/* the endpoint's part of root; NULL only where
+								 * any answer will do */
 } B24Reply;
 
 struct B24Provider

@@ -94,12 +94,11 @@ quotable(const B24Secrets *secrets, const char *utf8)
 		blot_out(text, secrets->hash_token);
 	}
 	blot_out_tokens(text);
-	text = b24_text_for_message(text);
 
 	/* they come with spaces and full stops of their own, or without */
 	for (int end = strlen(text); end > 0 && strchr(" .", text[end - 1]) != NULL; end--)
 		text[end - 1] = '\0';
-	return text + strspn(text, " ");
+	return b24_text_for_message(text + strspn(text, " "));
 }
 
 /* What went wrong, as a part of a sentence. */
@@ -108,6 +107,8 @@ b24_reply_message(const B24Secrets *secrets, const B24Reply *reply)
 {
 	const char *message = b24_status_info(reply->status)->message;
 
+	if (reply->of_login && reply->status == B24_UNREACHABLE)
+		message = "could not log in";
 	if (reply->text[0] != '\0')
 		return psprintf("%s: %s", message, quotable(secrets, reply->text));
 	return pstrdup(message);
@@ -162,8 +163,13 @@ b24_reply_hint(const B24Endpoint *endpoint, const B24Reply *reply)
 	if (reply->status == B24_ALREADY_EXISTS && exists != NULL)
 		return pstrdup(exists);
 	if (info->retry == B24_RETRY_AFTER_LOOKUP)
+	{
+		if (reply->retry_after_s > 0)
+			return psprintf("%s The provider asks to wait %ld s.", unknown,
+							reply->retry_after_s);
 		return psprintf("%s%s%s", unknown, info->hint != NULL ? " " : "",
 						info->hint != NULL ? info->hint : "");
+	}
 	return info->hint != NULL ? pstrdup(info->hint) : NULL;
 }
 
@@ -204,7 +210,7 @@ b24_report_reply(const char *server, const B24Endpoint *endpoint,
 			(errcode(b24_sqlstate(reply->status)),
 			 errmsg_internal("%s on server \"%s\" failed: %s", endpoint->name,
 							 server, message),
-			 detail != NULL ? errdetail_internal("%s: %s.", reply->status == B24_LOGIN_REFUSED ?
-											   "authorize" : endpoint->name, detail) : 0,
+			 detail != NULL ? errdetail_internal("%s: %s.", reply->of_login ? "authorize" :
+												 endpoint->name, detail) : 0,
 			 hint != NULL ? errhint("%s", hint) : 0));
 }

@@ -305,6 +305,24 @@ scalar_fits(const B24Type *type, const B24Json *json)
 	return false;
 }
 
+static void
+misfit(const B24Type *type, const B24Json *json, const char *name,
+	   B24Problem *problem)
+{
+	B24JsonType is = b24_json_type(json);
+	const char *article = is == B24_JSON_ARRAY || is == B24_JSON_OBJECT ? "an" : "a";
+
+	if ((type->kind == KIND_NUMBER && is == B24_JSON_NUMBER) ||
+		(type->kind == KIND_TEXT && is == B24_JSON_STRING))
+		article = "another";
+	if (type->kind == KIND_DOCUMENT)
+		b24_problem(problem, B24_NONSENSE, "field \"%s\" should be %s", name,
+					wanted[type->kind]);
+	else
+		b24_problem(problem, B24_NONSENSE, "field \"%s\" should be %s, but is %s %s",
+					name, wanted[type->kind], article, b24_json_type_name(json));
+}
+
 /* Can this be read as a value of that type?  If not, the problem says why. */
 bool
 b24_fits(const B24Type *type, const B24Json *json, const char *name,
@@ -314,11 +332,7 @@ b24_fits(const B24Type *type, const B24Json *json, const char *name,
 		return true;
 	if (!scalar_fits(type, json))
 	{
-		b24_problem(problem, B24_NONSENSE, "field \"%s\" should be %s, but is %s%s",
-					name, wanted[type->kind],
-					b24_json_type(json) == B24_JSON_ARRAY ||
-					b24_json_type(json) == B24_JSON_OBJECT ? "an " : "another ",
-					b24_json_type_name(json));
+		misfit(type, json, name, problem);
 		return false;
 	}
 	if (type->kind == KIND_ROW)

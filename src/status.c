@@ -42,7 +42,7 @@ static const B24StatusInfo infos[B24_STATUS_COUNT] = {
 	},
 	[B24_NO_CREDENTIAL] = {
 		"no_credential", "28000", B24_RETRY_NEVER, "credential missing",
-		"Add it to the user mapping: ALTER USER MAPPING ... OPTIONS (ADD ...)."
+		"Add it to the user mapping (ALTER USER MAPPING ... OPTIONS (ADD ...)), or to its credentials_file."
 	},
 	[B24_NO_MEMORY] = {
 		"no_memory", "53200", B24_RETRY_FREELY, "out of memory", NULL

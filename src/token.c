@@ -38,6 +38,9 @@
 #define KEEP_REFUSAL_MS 5000
 #define KEEP_FAILURE_MS 1000
 
+/* The most that a provider can ask to wait for. */
+#define MAX_KEEP_S 60
+
 /* When the provider does not say how long a token lasts. */
 #define ASSUMED_LIFETIME_S 300
 
@@ -59,6 +62,7 @@ typedef struct Slot
 	TimestampTz failed_until;
 	B24Status	failed_status;
 	long		failed_http_status;
+	long		failed_retry_after_s;
 	char		failed_code[32];
 	char		failed_text[256];
 
@@ -261,25 +265,28 @@ login_once(const B24Account *account, Renewal *renewal, const char *refresh,
 static void
 note_failure(Slot *slot, const B24Reply *reply, TimestampTz now)
 {
-	const char *text = reply->message != NULL ? reply->message : reply->text;
+	const char *message = b24_status_info(reply->status)->message;
+	const char *text = reply->text;
+	long		wait_ms = reply->status == B24_LOGIN_REFUSED ? KEEP_REFUSAL_MS :
+		KEEP_FAILURE_MS;
 
-	slot->failed_until = now + 1000 *
-		(reply->status == B24_LOGIN_REFUSED ? KEEP_REFUSAL_MS : KEEP_FAILURE_MS);
+	if (text[0] == '\0' && reply->message != NULL)
+		text = reply->message;
+	if (reply->retry_after_s > 0)
+		wait_ms = Min(reply->retry_after_s, MAX_KEEP_S) * 1000;
+	slot->failed_until = now + wait_ms * INT64CONST(1000);
 	slot->failed_status = reply->status;
 	slot->failed_http_status = reply->http_status;
+	slot->failed_retry_after_s = reply->retry_after_s;
 	strlcpy(slot->failed_code, reply->code, sizeof(slot->failed_code));
 	strlcpy(slot->failed_text, text, sizeof(slot->failed_text));
-	if (b24_status_info(reply->status)->retry == B24_RETRY_AFTER_LOOKUP ||
-		reply->status == B24_UNREACHABLE)
+	if (b24_status_info(reply->status)->retry == B24_RETRY_AFTER_LOOKUP)
 	{
 		slot->failed_status = B24_UNREACHABLE;
-		if (reply->status == B24_UNREACHABLE)
-			snprintf(slot->failed_text, sizeof(slot->failed_text), "login: %s", text);
-		else
-			snprintf(slot->failed_text, sizeof(slot->failed_text), "login: %s%s%s",
-					 b24_status_info(reply->status)->message,
-					 text[0] != '\0' ? ": " : "", text);
+		snprintf(slot->failed_text, sizeof(slot->failed_text), "%s%s%s",
+				 message, text[0] != '\0' ? ": " : "", text);
 	}
+	b24_trim_utf8(slot->failed_text);
 }
 
 /* Puts the outcome of a login into its slot, and lets the others go on. */
@@ -365,7 +372,8 @@ copy_failure(const Slot *slot, B24Reply *failure)
 {
 	failure->status = slot->failed_status;
 	failure->http_status = slot->failed_http_status;
-	failure->retry_after_s = -1;
+	failure->retry_after_s = slot->failed_retry_after_s;
+	failure->of_login = true;
 	strlcpy(failure->code, slot->failed_code, sizeof(failure->code));
 	strlcpy(failure->text, slot->failed_text, sizeof(failure->text));
 }

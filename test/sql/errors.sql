@@ -169,8 +169,8 @@ CREATE SERVER nobody FOREIGN DATA WRAPPER bill24 OPTIONS (base_url 'http://127.0
 CREATE USER MAPPING FOR CURRENT_USER SERVER nobody OPTIONS (token 'a', client_id 'b', secret 'c');
 CREATE SERVER tls FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'tls_url');
 CREATE USER MAPPING FOR CURRENT_USER SERVER tls OPTIONS (token 'a', client_id 'b', secret 'c');
-SELECT regexp_replace(try($$SELECT bill24_create_customer('C0002', 'Customer B', server => 'nobody')$$), '(connect: ).*', '\1...');
-SELECT regexp_replace(try($$SELECT bill24_get_customer('C0002', 'tls')$$), '(connect: ).*', '\1...');
+SELECT regexp_replace(try($$SELECT bill24_create_customer('C0002', 'Customer B', server => 'nobody')$$), '(log in: ).*', '\1...');
+SELECT regexp_replace(try($$SELECT bill24_get_customer('C0002', 'tls')$$), '(log in: ).*', '\1...');
 
 -- what the provider can say
 SELECT try($$SELECT bill24_get_customer('NOBODY')$$);

@@ -300,7 +300,9 @@ foreach my $place (sort keys %place)
 	is("@found", '', sprintf('%s: %d characters without a secret', $place, length($place{$place})));
 	foreach my $name (@found)
 	{
-		$place{$place} =~ /(.{0,300}(?:$pattern{$name}).{0,300})/s and diag("$name: $1");
+		$place{$place} =~ /$pattern{$name}/;
+		my $from = $-[0] > 200 ? $-[0] - 200 : 0;
+		diag("$name: " . substr($place{$place}, $from, 400));
 	}
 }
 

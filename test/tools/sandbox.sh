@@ -385,7 +385,7 @@ END
 
 test_tap()
 {
-	local status=0 good bad skipped note='' log
+	local status=0 good bad skipped note='' name log
 	local perl="${pgxs%/makefiles/*}/test/perl"
 
 	title tap
@@ -406,10 +406,12 @@ test_tap()
 		bad=1
 	fi
 	if [ "$bad" != 0 ]; then
-		while IFS= read -r -d '' log; do
-			echo "---- the end of ${log##*/}"
-			tail -n 40 "$log"
-		done < <(find "$dir/tap" -path '*/log/*' -type f -print0)
+		sed -n 's,^test/t/\(.*\)\.pl .*Wstat.*,\1,p' "$dir/log/tap" | sort -u |
+			while IFS= read -r name; do
+				for log in "$dir"/tap/log/*"$name"* "$dir"/tap/tmp_check/log/*"$name"*; do
+					[ ! -f "$log" ] || { echo "---- the end of ${log##*/}"; tail -n 30 "$log"; }
+				done
+			done
 	fi
 	[ "$skipped" = 0 ] || note="$skipped of them skipped"
 	result tap "$good" "$bad" "$note"

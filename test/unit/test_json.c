@@ -183,6 +183,14 @@ test_white_space_around_is_no_matter(void **state)
 }
 
 static void
+test_a_byte_order_mark_is_passed_over(void **state)
+{
+	check_prints("\xef\xbb\xbf{}", "{}");
+	check_refused("\xef\xbb\xbf");
+	check_refused("\xef\xbb\xbf\xef\xbb\xbf{}");
+}
+
+static void
 test_what_is_not_strictly_json_is_refused(void **state)
 {
 	static const char *const texts[] = {
@@ -190,7 +198,7 @@ test_what_is_not_strictly_json_is_refused(void **state)
 		"{\"a\":1,}", "[1,]", "[,1]", "[1 2]", "{,}", "{\"a\"}", "[1]]", "{}}",
 		"{} {}", "1 2", "{}x", "/* comment */ {}", "{} // comment",
 		"TRUE", "True", "FALSE", "Null", "[NULL]", "undefined", "[tru]",
-		"\xef\xbb\xbf{}", "}", "]", ",", ":", "\"\\x\"", "\"\\u12g4\"", "\"\\u12\"",
+		"}", "]", ",", ":", "\"\\x\"", "\"\\u12g4\"", "\"\\u12\"",
 	};
 
 	for (size_t i = 0; i < COUNT(texts); i++)
@@ -622,6 +630,7 @@ main(void)
 		cmocka_unit_test(test_path_walks_objects_only),
 		cmocka_unit_test(test_each_keeps_the_order_and_stops_when_told),
 		cmocka_unit_test(test_white_space_around_is_no_matter),
+		cmocka_unit_test(test_a_byte_order_mark_is_passed_over),
 		cmocka_unit_test(test_what_is_not_strictly_json_is_refused),
 		cmocka_unit_test(test_single_quotes_are_refused_and_hide_nothing),
 		cmocka_unit_test(test_an_empty_text_and_a_bare_null_are_refused),
