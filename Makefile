@@ -14,8 +14,11 @@ DATA       = $(sort $(wildcard sql/*--*.sql))
 # "make layers" build from this list as well.
 B24_PURE = \
 	src/status.o \
+	src/jsontext.o \
 	src/json.o \
 	src/hmac.o \
+	src/request.o \
+	src/sockets.o \
 	src/http.o \
 	src/endpoint.o \
 	src/bill24_provider.o \
@@ -25,9 +28,11 @@ OBJS = \
 	$(B24_PURE) \
 	src/options.o \
 	src/account.o \
+	src/login.o \
 	src/token.o \
 	src/text.o \
 	src/datum.o \
+	src/signature.o \
 	src/row.o \
 	src/report.o \
 	src/wait.o \

@@ -8,10 +8,10 @@
 #ifndef BILL24_CALL_H
 #define BILL24_CALL_H
 
-#include "datum.h"
 #include "endpoint.h"
 #include "exchange.h"
 #include "row.h"
+#include "signature.h"
 
 /* What is known of a function at its place in a query. */
 typedef struct B24CallSite

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * datum.c
- *	  SQL arguments to JSON, as the SQL declaration of a function says.
+ *	  SQL values to JSON, as the declaration of a function says.
  *
  * The declaration is the schema of the parameters: an argument without
  * DEFAULT is required, one that is NULL is omitted, and the type decides what
@@ -21,23 +21,16 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
-#include "nodes/primnodes.h"
-#include "nodes/nodes.h"
-#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
-#include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/numeric.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "datum.h"
+#include "jsontext.h"
 #include "report.h"
 #include "text.h"
 
@@ -49,83 +42,6 @@ static const struct
 }			limits[] = {
 	{"sync_code", 50},			/* observed on the demo server */
 };
-
-/* The DEFAULTs of the last parameters; only constants serve ours. */
-static void
-read_defaults(B24Signature *signature, HeapTuple tuple)
-{
-	Datum		datum;
-	bool		isnull;
-	List	   *defaults;
-	int			first;
-
-	datum = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargdefaults, &isnull);
-	if (isnull)
-		return;
-	defaults = castNode(List, stringToNode(TextDatumGetCString(datum)));
-	first = signature->count - list_length(defaults);
-	for (int i = first; i < signature->count; i++)
-	{
-		B24Parameter *p = &signature->parameters[i];
-		Node	   *node = eval_const_expressions(NULL, list_nth(defaults, i - first));
-
-		if (IsA(node, Const) && !((Const *) node)->constisnull)
-		{
-			p->fallback = ((Const *) node)->constvalue;
-			p->fallback_isnull = false;
-		}
-	}
-}
-
-/* What a function takes, read from the catalog. */
-const B24Signature *
-b24_signature(Oid function, MemoryContext context)
-{
-	B24Signature *signature = MemoryContextAllocZero(context, sizeof(B24Signature));
-	MemoryContext old = MemoryContextSwitchTo(context);
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Form_pg_proc proc;
-	Oid		   *types;
-	char	  **names;
-	char	   *modes;
-	int			total;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", function);
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	total = get_func_arg_info(tuple, &types, &names, &modes);
-	signature->function = function;
-	signature->server = -1;
-	signature->missing_ok = -1;
-	for (int i = 0; i < total; i++)
-	{
-		B24Parameter *p = &signature->parameters[signature->count];
-		Oid			output;
-		bool		varlena;
-
-		if (modes != NULL && modes[i] != FUNC_PARAM_IN)
-			continue;
-		p->name = names[i];
-		p->utf8_name = b24_text_to_utf8(names[i], strlen(names[i]), NULL);
-		p->type = types[i];
-		p->fallback_isnull = true;
-		p->required = signature->count < proc->pronargs - proc->pronargdefaults;
-		getTypeOutputInfo(p->type, &output, &varlena);
-		fmgr_info_cxt(output, &p->output, context);
-		getTypeInputInfo(p->type, &p->input_function, &p->input_param);
-		if (strcmp(p->name, "server") == 0)
-			signature->server = signature->count;
-		else if (strcmp(p->name, "missing_ok") == 0)
-			signature->missing_ok = signature->count;
-		p->control = signature->server == signature->count ||
-			signature->missing_ok == signature->count;
-		signature->count++;
-	}
-	read_defaults(signature, tuple);
-	ReleaseSysCache(tuple);
-	MemoryContextSwitchTo(old);
-	return signature;
-}
 
 /*
  * Characters as the provider counts them.  What an SQL_ASCII database holds
@@ -352,115 +268,4 @@ b24_argument_put(const B24Parameter *p, Datum value, bool isnull,
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
-}
-
-/* The same for all arguments of a call. */
-void
-b24_arguments_put(const B24Signature *signature, FunctionCallInfo fcinfo,
-				  B24Json *arguments)
-{
-	for (int i = 0; i < signature->count; i++)
-		b24_argument_put(&signature->parameters[i], PG_GETARG_DATUM(i),
-						 PG_ARGISNULL(i), arguments);
-}
-
-static const B24Parameter *
-find_parameter(const B24Signature *signature, const char *name)
-{
-	StringInfoData valid;
-
-	for (int i = 0; i < signature->count; i++)
-	{
-		if (strcmp(signature->parameters[i].name, name) == 0 &&
-			!signature->parameters[i].control)
-			return &signature->parameters[i];
-	}
-	initStringInfo(&valid);
-	for (int i = 0; i < signature->count; i++)
-	{
-		if (!signature->parameters[i].control)
-			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "",
-							 signature->parameters[i].name);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown argument \"%s\"", name),
-			 valid.len > 0 ? errhint("The operation takes: %s.", valid.data) :
-			 errhint("The operation takes no arguments.")));
-	return NULL;				/* not reached */
-}
-
-/* A member of a request as a value of the parameter's type. */
-static Datum
-jsonb_argument(const B24Parameter *p, JsonbValue *value, bool *isnull)
-{
-	const char *text = NULL;
-	bool		document = p->type == JSONOID || p->type == JSONBOID;
-
-	*isnull = value->type == jbvNull;
-	if (*isnull)
-		return (Datum) 0;
-	if (document)
-	{
-		Jsonb	   *jsonb = JsonbValueToJsonb(value);
-
-		text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-	}
-	else if (value->type == jbvString)
-		text = pnstrdup(value->val.string.val, value->val.string.len);
-	else if (value->type == jbvNumeric)
-		text = DatumGetCString(DirectFunctionCall1(numeric_out,
-												   NumericGetDatum(value->val.numeric)));
-	else if (value->type == jbvBool)
-		text = value->val.boolean ? "true" : "false";
-	else
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" must not be an array or object", p->name)));
-	return OidInputFunctionCall(p->input_function, unconstify(char *, text),
-								p->input_param, -1);
-}
-
-/*
- * Puts the arguments of a request, an object keyed by the SQL names, into the
- * object of arguments, checked as those of a call are.  Errors: 22023 no
- * object, unknown argument, wrong type; otherwise those of b24_argument_put
- * and of the types' input functions.
- */
-void
-b24_arguments_from_jsonb(const B24Signature *signature, Jsonb *request,
-						 B24Json *arguments)
-{
-	Datum		values[FUNC_MAX_ARGS];
-	bool		nulls[FUNC_MAX_ARGS];
-	JsonbIterator *iterator = JsonbIteratorInit(&request->root);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	const B24Parameter *p = NULL;
-
-	if (!JB_ROOT_IS_OBJECT(request))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the request must be a JSON object"),
-				 errhint("Its keys are the names of the function's arguments.")));
-	for (int i = 0; i < signature->count; i++)
-	{
-		values[i] = signature->parameters[i].fallback;
-		nulls[i] = signature->parameters[i].fallback_isnull;
-	}
-	(void) JsonbIteratorNext(&iterator, &value, false);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			p = find_parameter(signature, pnstrdup(value.val.string.val,
-												   value.val.string.len));
-		else if (token == WJB_VALUE)
-		{
-			int			i = (int) (p - signature->parameters);
-
-			values[i] = jsonb_argument(p, &value, &nulls[i]);
-		}
-	}
-	for (int i = 0; i < signature->count; i++)
-		b24_argument_put(&signature->parameters[i], values[i], nulls[i], arguments);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * datum.h
- *	  SQL arguments to JSON, as the SQL declaration of a function says.
+ *	  SQL values to JSON, as the declaration of a function says.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,7 +9,6 @@
 #define BILL24_DATUM_H
 
 #include "fmgr.h"
-#include "utils/jsonb.h"
 
 #include "json.h"
 
@@ -28,22 +27,8 @@ typedef struct B24Parameter
 	bool		control;		/* for us, not for the provider */
 } B24Parameter;
 
-typedef struct B24Signature
-{
-	Oid			function;
-	int			count;
-	int			server;			/* position of "server", -1 if there is none */
-	int			missing_ok;		/* position of "missing_ok", -1 if none */
-	B24Parameter parameters[FUNC_MAX_ARGS];
-} B24Signature;
-
-extern const B24Signature *b24_signature(Oid function, MemoryContext context);
 extern void b24_argument_put(const B24Parameter *parameter, Datum value,
 							 bool isnull, B24Json *arguments);
-extern void b24_arguments_put(const B24Signature *signature,
-							  FunctionCallInfo fcinfo, B24Json *arguments);
-extern void b24_arguments_from_jsonb(const B24Signature *signature,
-									 Jsonb *request, B24Json *arguments);
 extern bool b24_text_argument_fits(const char *name, const char *text,
 								   int length, bool required,
 								   B24Problem *problem);

@@ -61,8 +61,7 @@ struct B24Http
 	char	   *user_agent;
 	bool		timer_set;
 	int64_t		timer_at_ms;	/* monotonic */
-	B24Socket  *sockets;		/* all that are open */
-	B24Socket  *changed;		/* since the caller last asked */
+	B24Sockets	sockets;
 	int			spare_count;
 	CURL	   *spare[MAX_SPARE_HANDLES];
 };
@@ -100,59 +99,6 @@ restore_signals(const sigset_t *saved)
 /*
  * Sockets
  */
-static void
-note_change(B24Http *http, B24Socket *s)
-{
-	if (s->changed)
-		return;
-	s->changed = true;
-	s->next_changed = http->changed;
-	http->changed = s;
-}
-
-static B24Socket *
-find_socket(B24Http *http, int fd)
-{
-	for (B24Socket *s = http->sockets; s != NULL; s = s->next)
-	{
-		if (s->fd == fd)
-			return s;
-	}
-	return NULL;
-}
-
-static B24Socket *
-add_socket(B24Http *http, int fd, bool ours)
-{
-	B24Socket  *s = calloc(1, sizeof(B24Socket));
-
-	if (s == NULL)
-		return NULL;
-	s->fd = fd;
-	s->ours = ours;
-	s->position = -1;
-	s->next = http->sockets;
-	http->sockets = s;
-	return s;
-}
-
-/* The socket is no more; its record goes to the caller to be freed. */
-static void
-drop_socket(B24Http *http, B24Socket *s)
-{
-	for (B24Socket **link = &http->sockets; *link != NULL; link = &(*link)->next)
-	{
-		if (*link == s)
-		{
-			*link = s->next;
-			break;
-		}
-	}
-	s->closed = true;
-	s->want_read = s->want_write = false;
-	note_change(http, s);
-}
-
 static curl_socket_t
 open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -168,7 +114,7 @@ open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
 				address->protocol);
 	if (fd >= 0 && (fstat(fd, &status) != 0 ||
-					(s = add_socket(http, fd, true)) == NULL))
+					(s = b24_sockets_add(&http->sockets, fd, true)) == NULL))
 	{
 		close(fd);
 		fd = -1;
@@ -187,13 +133,13 @@ static int
 close_socket(void *context, curl_socket_t fd)
 {
 	B24Http    *http = context;
-	B24Socket  *s = find_socket(http, fd);
+	B24Socket  *s = b24_sockets_find(&http->sockets, fd);
 
 	if (s != NULL)
 	{
 		bool		ours = s->ours;
 
-		drop_socket(http, s);
+		b24_sockets_drop(&http->sockets, s);
 		if (ours && http->hooks.release_fd != NULL)
 			http->hooks.release_fd();
 	}
@@ -210,7 +156,7 @@ drop_vanished(B24Http *http, const B24Transfer *opener)
 {
 	B24Socket  *next;
 
-	for (B24Socket *s = http->sockets; s != NULL; s = next)
+	for (B24Socket *s = http->sockets.all; s != NULL; s = next)
 	{
 		struct stat status;
 
@@ -221,7 +167,7 @@ drop_vanished(B24Http *http, const B24Transfer *opener)
 		if (opener != NULL && fstat(s->fd, &status) == 0 &&
 			(uint64_t) status.st_ino == s->inode)
 			continue;
-		drop_socket(http, s);
+		b24_sockets_drop(&http->sockets, s);
 		if (http->hooks.release_fd != NULL)
 			http->hooks.release_fd();
 	}
@@ -238,19 +184,19 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *context,
 	(void) easy;
 	if (s == NULL)
 	{
-		s = find_socket(http, fd);
+		s = b24_sockets_find(&http->sockets, fd);
 		if (what == CURL_POLL_REMOVE)
 		{
 			if (s != NULL)
 			{
 				s->want_read = s->want_write = false;
-				note_change(http, s);
+				b24_sockets_note(&http->sockets, s);
 			}
 			return 0;
 		}
 		/* one that libcurl opened by itself, to hear from its resolver */
 		if (s == NULL)
-			s = add_socket(http, fd, false);
+			s = b24_sockets_add(&http->sockets, fd, false);
 		if (s == NULL)
 			return -1;
 		curl_multi_assign(http->multi, fd, s);
@@ -258,9 +204,9 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *context,
 	s->want_read = what == CURL_POLL_IN || what == CURL_POLL_INOUT;
 	s->want_write = what == CURL_POLL_OUT || what == CURL_POLL_INOUT;
 	if (what == CURL_POLL_REMOVE && !s->ours)
-		drop_socket(http, s);	/* we would not see it close */
+		b24_sockets_drop(&http->sockets, s);	/* we would not see it close */
 	else
-		note_change(http, s);
+		b24_sockets_note(&http->sockets, s);
 	return 0;
 }
 
@@ -680,22 +626,14 @@ b24_http_timeout_ms(const B24Http *http)
 B24Socket *
 b24_http_next_changed(B24Http *http)
 {
-	B24Socket  *s = http->changed;
-
-	if (s != NULL)
-	{
-		http->changed = s->next_changed;
-		s->next_changed = NULL;
-		s->changed = false;
-	}
-	return s;
+	return b24_sockets_next_changed(&http->sockets);
 }
 
 /* The caller wants to hear of this socket once more. */
 void
 b24_http_tell_again(B24Http *http, B24Socket *socket)
 {
-	note_change(http, socket);
+	b24_sockets_note(&http->sockets, socket);
 }
 
 /* Goes on with what a socket, or with NULL the clock, allows. */
@@ -739,44 +677,8 @@ b24_http_next_done(B24Http *http)
 }
 
 /*
- * Requests and addresses
+ * Addresses
  */
-
-/* False when memory is out or the header would not be one line. */
-bool
-b24_request_add_header(B24Request *request, const char *name, const char *value)
-{
-	size_t		size = strlen(name) + strlen(value) + 3;
-	char	   *header;
-
-	if (request->header_count == B24_MAX_HEADERS ||
-		strpbrk(value, "\r\n") != NULL)
-		return false;
-	header = malloc(size);
-	if (header == NULL)
-		return false;
-	snprintf(header, size, "%s: %s", name, value);
-	request->headers[request->header_count++] = header;
-	return true;
-}
-
-void
-b24_request_clear_headers(B24Request *request)
-{
-	while (request->header_count > 0)
-		free(request->headers[--request->header_count]);
-}
-
-/* Frees what the request holds, not the struct. */
-void
-b24_request_free(B24Request *request)
-{
-	b24_request_clear_headers(request);
-	free(request->url);
-	free(request->body);
-	request->url = NULL;
-	request->body = NULL;
-}
 
 /*
  * A text as one part of a URL; malloc'd, NULL when memory is out.  "." and

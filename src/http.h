@@ -16,24 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "request.h"
+#include "sockets.h"
 #include "status.h"
 
 typedef struct B24Http B24Http; /* the pool */
 typedef struct B24Transfer B24Transfer;
-
-/* A request, ready to go.  All of it is malloc'd. */
-#define B24_MAX_HEADERS 8
-
-typedef struct B24Request
-{
-	const char *method;			/* constant text */
-	char	   *url;
-	char	   *headers[B24_MAX_HEADERS];	/* "Name: value" */
-	int			header_count;
-	char	   *body;			/* NULL for none */
-	size_t		body_length;
-	bool		changes;		/* must not be sent a second time by itself */
-} B24Request;
 
 /* How to send it.  Read when a transfer is started, not kept. */
 typedef struct B24HttpOptions
@@ -65,27 +53,6 @@ typedef struct B24HttpAnswer
 	long		total_us;
 } B24HttpAnswer;
 
-/* A socket that libcurl has open, and what it waits for there. */
-typedef struct B24Socket
-{
-	int			fd;
-	bool		want_read;
-	bool		want_write;
-	bool		closed;			/* gone; the caller frees it */
-
-	/* the caller's own */
-	int			position;		/* in its set, -1 if not there */
-	int			armed;			/* what it watches for there */
-
-	/* the pool's own */
-	bool		ours;			/* opened by us, so that we see it close */
-	uint64_t	inode;			/* of ours */
-	struct B24Transfer *opener; /* of ours, until that has ended */
-	bool		changed;
-	struct B24Socket *next;
-	struct B24Socket *next_changed;
-} B24Socket;
-
 /* Descriptors are accounted by the caller; acquire may refuse. */
 typedef struct B24HttpHooks
 {
@@ -111,11 +78,7 @@ extern void b24_http_drive(B24Http *http, B24Socket *socket, bool readable,
 						   bool writable);
 extern B24Transfer *b24_http_next_done(B24Http *http);
 
-/* about requests and addresses */
-extern bool b24_request_add_header(B24Request *request, const char *name,
-								   const char *value);
-extern void b24_request_clear_headers(B24Request *request);
-extern void b24_request_free(B24Request *request);
+/* about addresses */
 extern char *b24_url_escape(const char *text, size_t length);
 extern B24Status b24_url_check_base(const char *url, B24Problem *problem);
 extern bool b24_url_is_https(const char *url);

@@ -46,7 +46,6 @@ extern const char *b24_json_number(const B24Json *json);
 extern bool b24_json_boolean(const B24Json *json);
 extern size_t b24_json_length(const B24Json *array);
 extern B24Json *b24_json_element(const B24Json *array, size_t index);
-extern bool b24_json_is_number_text(const char *text, size_t length);
 
 /*
  * Calls visit(key, value, context) for each member until it returns false.

@@ -28,6 +28,7 @@
 #include "utils/typcache.h"
 
 #include "endpoint.h"
+#include "jsontext.h"
 #include "row.h"
 #include "text.h"
 

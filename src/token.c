@@ -17,22 +17,15 @@
  */
 #include "postgres.h"
 
-#include <unistd.h>
-
 #include "compat.h"
 #include "storage/condition_variable.h"
 #include "storage/procarray.h"
 #include "utils/timestamp.h"
 
-#include "codec.h"
+#include "login.h"
 #include "token.h"
-#include "wait.h"
 
 #define SLOTS 32
-
-/* The documented sample has about 1,000 characters. */
-#define MAX_BEARER 6144
-#define MAX_REFRESH 1024
 
 /* How long a refusal, or another failure, is passed on without a new try. */
 #define KEEP_REFUSAL_MS 5000
@@ -66,8 +59,8 @@ typedef struct Slot
 	char		failed_code[32];
 	char		failed_text[256];
 
-	char		bearer[MAX_BEARER]; /* "" for none */
-	char		refresh[MAX_REFRESH];
+	char		bearer[B24_MAX_BEARER]; /* "" for none */
+	char		refresh[B24_MAX_REFRESH];
 } Slot;
 
 typedef struct Table
@@ -80,14 +73,9 @@ typedef struct Table
 /* A renewal that this process has taken on. */
 typedef struct Renewal
 {
-	B24Waiter	waiter;
 	MemoryContextCallback callback;
 	uint8		digest[B24_SHA256_LENGTH];
 	bool		over;
-	B24Request	request;
-	B24Transfer *transfer;
-	B24Reply	reply;
-	B24Login	login;
 } Renewal;
 
 static void
@@ -169,92 +157,21 @@ is_renewed_by_another(const Slot *slot, TimestampTz now)
 		now < slot->renewer_until && BackendPidGetProc(slot->renewer) != NULL;
 }
 
-/* Ends a renewal that did not come to its end, and frees what it held. */
+/* Gives up a renewal that did not come to its end. */
 static void
-renewal_cleanup(void *arg)
+give_up(void *arg)
 {
 	Renewal    *renewal = arg;
+	Slot	   *slot;
 
-	if (renewal->transfer != NULL)
-		b24_http_end(renewal->transfer);
-	b24_request_free(&renewal->request);
-	b24_reply_free(&renewal->reply);
-	free(renewal->login.bearer);
-	free(renewal->login.refresh);
-	if (!renewal->over)
-	{
-		Slot	   *slot;
-
-		lock_table(LW_EXCLUSIVE);
-		slot = find_slot(renewal->digest);
-		if (slot != NULL && slot->renewer == MyProcPid)
-			slot->renewer = 0;
-		unlock_table();
-		ConditionVariableBroadcast(&the_table()->changed);
-	}
-}
-
-static void
-fail(B24Reply *reply, const B24Problem *problem)
-{
-	reply->status = problem->status;
-	strlcpy(reply->text, problem->text, sizeof(reply->text));
-}
-
-/* One login request; true if it brought a token. */
-static bool
-login_once(const B24Account *account, Renewal *renewal, const char *refresh,
-		   B24LoginReport *report)
-{
-	const B24Endpoint *endpoint = &b24_endpoints[B24_EP_authorize];
-	B24HttpOptions options = account->http;
-	const B24HttpAnswer *answer;
-	B24Problem	problem;
-	B24Transfer *done;
-
-	b24_request_free(&renewal->request);
-	b24_reply_free(&renewal->reply);
-	memset(&renewal->reply, 0, sizeof(B24Reply));
-	if (b24_encode_login(endpoint, account->base_url, &account->secrets, refresh,
-						 &renewal->request, &problem) != B24_OK)
-	{
-		fail(&renewal->reply, &problem);
-		return false;
-	}
-	options.fresh = report != NULL;
-	renewal->waiter.is_done = false;
-	renewal->transfer = b24_http_start(b24_pool(), &renewal->request, &options,
-									   &renewal->waiter);
-	if (renewal->transfer == NULL)
-	{
-		renewal->reply.status = B24_NO_MEMORY;
-		return false;
-	}
-	while (!renewal->waiter.is_done)
-		b24_pool_wait();
-	done = renewal->transfer;
-
-	answer = b24_http_answer(done);
-	if (report != NULL)
-	{
-		report->answer = *answer;
-		report->answer.body = NULL;
-	}
-	b24_decode(endpoint, answer, &renewal->reply);
-	if (renewal->reply.status == B24_OK &&
-		b24_bill24_login(&renewal->reply, answer->server_time_s,
-						 (long) time(NULL), &renewal->login, &problem) != B24_OK)
-		fail(&renewal->reply, &problem);
-	if (renewal->reply.status == B24_OK &&
-		strlen(renewal->login.bearer) >= MAX_BEARER)
-	{
-		renewal->reply.status = B24_NONSENSE;
-		snprintf(renewal->reply.text, sizeof(renewal->reply.text),
-				 "the bearer token is longer than %d characters", MAX_BEARER - 1);
-	}
-	renewal->transfer = NULL;
-	b24_http_end(done);
-	return renewal->reply.status == B24_OK;
+	if (renewal->over)
+		return;
+	lock_table(LW_EXCLUSIVE);
+	slot = find_slot(renewal->digest);
+	if (slot != NULL && slot->renewer == MyProcPid)
+		slot->renewer = 0;
+	unlock_table();
+	ConditionVariableBroadcast(&the_table()->changed);
 }
 
 /*
@@ -289,9 +206,28 @@ note_failure(Slot *slot, const B24Reply *reply, TimestampTz now)
 	b24_trim_utf8(slot->failed_text);
 }
 
+static void
+note_token(Slot *slot, const B24Login *login, TimestampTz now)
+{
+	long		lifetime = login->lifetime_s > 0 ? login->lifetime_s :
+		ASSUMED_LIFETIME_S;
+	long		margin = Min(MAX_MARGIN_S, lifetime / 10);
+
+	/* far beyond any use, and safe to reckon with */
+	lifetime = Min(lifetime, 10L * 365 * 86400);
+	slot->generation = ++the_table()->generations;
+	slot->expires_at = now + lifetime * USECS_PER_SEC;
+	slot->renew_at = slot->expires_at - margin * USECS_PER_SEC;
+	slot->failed_until = 0;
+	strlcpy(slot->bearer, login->bearer, sizeof(slot->bearer));
+	slot->refresh[0] = '\0';
+	if (login->refresh != NULL && strlen(login->refresh) < B24_MAX_REFRESH)
+		strlcpy(slot->refresh, login->refresh, sizeof(slot->refresh));
+}
+
 /* Puts the outcome of a login into its slot, and lets the others go on. */
 static void
-settle(Renewal *renewal)
+settle(Renewal *renewal, const B24LoginAttempt *attempt)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Slot	   *slot;
@@ -300,26 +236,10 @@ settle(Renewal *renewal)
 	slot = claim_slot(renewal->digest);
 	slot->renewer = 0;
 	slot->last_used = now;
-	if (renewal->reply.status == B24_OK)
-	{
-		B24Login   *login = &renewal->login;
-		long		lifetime = login->lifetime_s > 0 ? login->lifetime_s :
-			ASSUMED_LIFETIME_S;
-		long		margin = Min(MAX_MARGIN_S, lifetime / 10);
-
-		/* far beyond any use, and safe to reckon with */
-		lifetime = Min(lifetime, 10L * 365 * 86400);
-		slot->generation = ++the_table()->generations;
-		slot->expires_at = now + lifetime * USECS_PER_SEC;
-		slot->renew_at = slot->expires_at - margin * USECS_PER_SEC;
-		slot->failed_until = 0;
-		strlcpy(slot->bearer, login->bearer, sizeof(slot->bearer));
-		slot->refresh[0] = '\0';
-		if (login->refresh != NULL && strlen(login->refresh) < MAX_REFRESH)
-			strlcpy(slot->refresh, login->refresh, sizeof(slot->refresh));
-	}
+	if (attempt->reply.status == B24_OK)
+		note_token(slot, &attempt->login, now);
 	else
-		note_failure(slot, &renewal->reply, now);
+		note_failure(slot, &attempt->reply, now);
 	renewal->over = true;
 	unlock_table();
 	ConditionVariableBroadcast(&the_table()->changed);
@@ -335,34 +255,37 @@ renew(const B24Account *account, const char *refresh, B24LoginReport *report)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "bill24 login",
 												  ALLOCSET_SMALL_SIZES);
-	Renewal    *renewal = MemoryContextAllocZero(context, sizeof(Renewal));
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Renewal    *renewal = palloc0(sizeof(Renewal));
+	B24LoginAttempt *attempt;
 	bool		ok = false;
+	bool		answered = true;
 
 	memcpy(renewal->digest, account->digest, B24_SHA256_LENGTH);
-	renewal->callback.func = renewal_cleanup;
+	renewal->callback.func = give_up;
 	renewal->callback.arg = renewal;
 	MemoryContextRegisterResetCallback(context, &renewal->callback);
 
+	attempt = b24_login_new(account, report != NULL);
 	if (refresh[0] != '\0')
 	{
-		ok = login_once(account, renewal, refresh, report);
-		if (!ok && (renewal->reply.status == B24_UNREACHABLE ||
-					renewal->reply.status == B24_NO_ANSWER))
-		{
-			settle(renewal);
-			MemoryContextDelete(context);
-			return false;
-		}
+		ok = b24_login_try(attempt, refresh);
+
+		/* whoever does not answer to this will not answer to the other */
+		answered = attempt->reply.status != B24_UNREACHABLE &&
+			attempt->reply.status != B24_NO_ANSWER;
 	}
-	if (!ok)
-		ok = login_once(account, renewal, NULL, report);
+	if (!ok && answered)
+		ok = b24_login_try(attempt, NULL);
 	if (report != NULL)
 	{
-		report->skew_known = renewal->login.skew_known;
-		report->skew_s = renewal->login.skew_s;
-		report->lifetime_s = renewal->login.lifetime_s;
+		report->answer = attempt->answer;
+		report->skew_known = attempt->login.skew_known;
+		report->skew_s = attempt->login.skew_s;
+		report->lifetime_s = attempt->login.lifetime_s;
 	}
-	settle(renewal);
+	settle(renewal, attempt);
+	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return ok;
 }
@@ -395,7 +318,7 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();
-		char		refresh[MAX_REFRESH];
+		char		refresh[B24_MAX_REFRESH];
 		Slot	   *slot;
 
 		/* most calls end here */
@@ -406,7 +329,7 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 			 (now < slot->expires_at &&
 			  (now < slot->failed_until || is_renewed_by_another(slot, now)))))
 		{
-			char		bearer[MAX_BEARER];
+			char		bearer[B24_MAX_BEARER];
 			uint64		generation = slot->generation;
 
 			strlcpy(bearer, slot->bearer, sizeof(bearer));

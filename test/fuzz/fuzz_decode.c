@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "jsontext.h"
 
 #define PREFIX 4
 

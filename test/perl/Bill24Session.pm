@@ -66,8 +66,21 @@ sub send
 	$self->{started} = time;
 	$self->{sent} = 1;
 	$sql =~ s/;?\s*\z/;/;
+	$sql .= "\n\\echo <$self->{number} :SQLSTATE >\n";
+
+	# Of a long one psql runs the first statements meanwhile: what it says has
+	# to be read, or nobody goes on.
 	local $SIG{PIPE} = 'IGNORE';
-	syswrite($self->{in}, "$sql\n\\echo <$self->{number} :SQLSTATE >\n");
+	while (length($sql) > 0 && !$self->{closed})
+	{
+		my ($in, $out) = (bits($self->{in}), bits($self->{out}));
+
+		select($out, $in, undef, undef);
+		$self->read_some(0);
+		next unless vec($in, fileno($self->{in}), 1);
+		my $written = syswrite($self->{in}, $sql, 4096) // last;
+		substr($sql, 0, $written, '');
+	}
 	return;
 }
 
@@ -87,15 +100,22 @@ sub is_complete
 	return $self->{buffer} =~ /^<$self->{number} (\w+) >\n/m;
 }
 
+# A file as select() wants it.
+sub bits
+{
+	my $bits = '';
+
+	vec($bits, fileno($_[0]), 1) = 1;
+	return $bits;
+}
+
 sub read_some
 {
 	my ($self, $timeout) = @_;
-	my $bits = '';
 	my $chunk;
 
 	return if $self->{closed};
-	vec($bits, fileno($self->{out}), 1) = 1;
-	return unless select($bits, undef, undef, $timeout) > 0;
+	return unless select(bits($self->{out}), undef, undef, $timeout) > 0;
 	if (!sysread($self->{out}, $chunk, 65536))
 	{
 		$self->{closed} = 1;
@@ -217,6 +237,14 @@ sub scratch
 	return PostgreSQL::Test::Utils->can('tempdir')
 	  ? PostgreSQL::Test::Utils::tempdir()
 	  : TestLib::tempdir();
+}
+
+# A port on which nobody listens, and which nobody is given by chance.
+sub free_port
+{
+	return PostgreSQL::Test::Cluster->can('get_free_port')
+	  ? PostgreSQL::Test::Cluster::get_free_port()
+	  : PostgresNode::get_free_port();
 }
 
 # backends_wait(WATCHER, SESSION...): until all of them wait for something that

@@ -170,6 +170,15 @@ my @phases = (
 		reached => sub { requests_wait($sim, 1); backends_wait($watcher, @_) },
 	},
 	{
+		name => 'reading an answer that trickles',
+		prepare => sub {
+			$sim->post('/_sim/fault',
+				{ kind => 'slow_body', ms => 1, path => '/instant_payment/get_bills' });
+		},
+		statement => "SELECT * FROM bill24_get_bills('2025-01-01', '2025-12-31')",
+		reached => sub { requests_wait($sim, 1) },
+	},
+	{
 		name => '64 in flight',
 		prepare => sub {
 			$sim->post('/_sim/fault',
@@ -299,6 +308,23 @@ is($session->ok($good), '5', 'a call works in the same transaction');
 $session->ok('COMMIT');
 $sim->post('/_sim/clear_faults');
 
+# The same during a login: nobody waits for it while that transaction goes on.
+$sim->post('/_sim/expire_tokens');
+$sim->post('/_sim/fault',
+	{ kind => 'hang', path => '/merchantsecurity/authorize' });
+$session->ok("BEGIN; DECLARE c CURSOR FOR $good; SAVEPOINT s");
+$session->send('FETCH 1 FROM c');
+requests_wait($sim, 1);
+$watcher->ok('SELECT pg_cancel_backend(' . $session->pid . ')');
+is($session->wait->{sqlstate}, '57014', 'a login by cursor is cancelled');
+$session->ok('ROLLBACK TO s');
+$watcher->send($good);
+ok(comes_true(sub { !$watcher->busy }, $bound), 'others log in at once');
+$session->ok('ROLLBACK');
+is($watcher->wait->{rows}, '5', 'and can call');
+$sim->post('/_sim/clear_faults');
+requests_wait($sim, 0);
+
 # Names are looked up by a thread; the backend's signals are none of its.
 SKIP:
 {
@@ -315,7 +341,7 @@ SKIP:
 my @waiting;
 foreach my $phase (@phases)
 {
-	next if $phase->{skip} || $phase->{name} =~ /authorization|page/;
+	next if $phase->{skip} || $phase->{name} =~ /authorization|page|trickles/;
 	push @waiting, { session => Bill24Session->new($node), phase => $phase };
 }
 $sim->post('/_sim/fault', $_)

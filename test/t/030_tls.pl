@@ -17,13 +17,6 @@ my %file = make_certificates("$dir/certificates");
 my @children;
 my $plain = start_simulator();
 
-sub free_port
-{
-	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1);
-
-	return $socket->sockport;
-}
-
 # Run a server of somebody else's, and wait until it listens.
 sub spawn
 {
@@ -163,7 +156,7 @@ is($steps->{failed}, '', 'and nothing is not');
 
 # Not one of these is asked for anything.  Each names a step that fails, and
 # what is said of it.
-my $dead = free_port();
+my $dead = Bill24Session::free_port();
 my @impostors = (
 	[ 'an unknown authority', $sim{good}, { ca_file => $file{other_ca} }, 'tls', qr/certificate/i ],
 	[ 'an authority that the system does not know', $sim{good}, {}, 'tls', qr/certificate/i ],
@@ -197,7 +190,7 @@ foreach my $case (@impostors)
 # Versions of TLS that are no protection any more.
 SKIP:
 {
-	my $port = free_port();
+	my $port = Bill24Session::free_port();
 	my @old = ('-tls1_1', '-cipher', 'ALL:@SECLEVEL=0');
 
 	spawn($port, 'openssl', 's_server', '-accept', "127.0.0.1:$port", '-quiet', '-www',
@@ -256,12 +249,9 @@ foreach my $status (301, 302, 307, 308)
 is($elsewhere->get('/_sim/stats')->{requests}, 0, 'nobody else was asked');
 
 # Neither were the proxies.
-my $bits = '';
-vec($bits, fileno($proxy), 1) = 1;
-is(select($bits, undef, undef, 0), 0, 'no proxy was used');
-my $started = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $proxy->sockport);
-vec($bits, fileno($proxy), 1) = 1;
-is(select($bits, undef, undef, 5), 1, 'one would have been seen');
+is(select(Bill24Session::bits($proxy), undef, undef, 0), 0, 'no proxy was used');
+my $caller = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $proxy->sockport);
+is(select(Bill24Session::bits($proxy), undef, undef, 5), 1, 'one would have been seen');
 is($session->ok('CREATE TEMP TABLE told (proxy text); '
 	  . "COPY told FROM PROGRAM 'echo \$https_proxy'; SELECT proxy FROM told"),
 	'http://127.0.0.1:' . $proxy->sockport, 'and the backend knew it');
@@ -270,7 +260,7 @@ is($session->ok('CREATE TEMP TABLE told (proxy text); '
 SKIP:
 {
 	my ($nginx) = grep { defined && -x } $ENV{NGINX}, '/usr/sbin/nginx', '/usr/local/sbin/nginx';
-	my $port = free_port();
+	my $port = Bill24Session::free_port();
 
 	skip('no nginx', 4) unless $nginx;
 	mkdir("$dir/nginx");

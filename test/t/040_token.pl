@@ -7,6 +7,7 @@ use warnings;
 
 use Bill24Session;
 use Bill24Test;
+use JSON::PP;
 use Test::More;
 use Time::HiRes qw(time);
 

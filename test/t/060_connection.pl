@@ -9,12 +9,10 @@ use warnings;
 use Bill24Session;
 use Bill24Test;
 use IO::Socket::INET;
+use JSON::PP;
 use Test::More;
 
-my $first = start_simulator();
-my $port = $first->port;
-$first->stop;
-
+my $port = Bill24Session::free_port();
 my $journal = Bill24Session::scratch() . '/journal';
 my $sim;
 
@@ -219,12 +217,11 @@ note(join(', ', map { "$_ $outcome{$_} times" } sort keys %outcome));
 $sim->post('/_sim/clear_faults');
 
 # The login breaks: then the operation itself was not sent.
-foreach my $case (
-	[ { kind => 'drop_after' }, '08001' ],
-	[ { kind => 'status', status => 503 }, '08001' ],
-	[ { kind => 'garbage' }, '08001' ])
+foreach my $fault (
+	{ kind => 'drop_after' },
+	{ kind => 'status', status => 503 },
+	{ kind => 'garbage' })
 {
-	my ($fault, $sqlstate) = @$case;
 	my $key = 'L' . ++$number;
 
 	$sim->post('/_sim/expire_tokens', { refresh => JSON::PP::true() });
@@ -232,7 +229,7 @@ foreach my $case (
 		{ %$fault, path => '/merchantsecurity/authorize', count => -1 });
 	my $result = $session->query("SELECT bill24_create_customer('$key', 'Name')");
 
-	is($result->{sqlstate}, $sqlstate, "login, $fault->{kind}: SQLSTATE");
+	is($result->{sqlstate}, '08001', "login, $fault->{kind}: SQLSTATE");
 	unlike($result->{error}, qr/may have been created/,
 		"login, $fault->{kind}: nobody looks for a customer")
 	  or diag($result->{error});
@@ -245,9 +242,7 @@ foreach my $case (
 }
 
 # Nobody listens; somebody listens and hangs up.
-my $nobody = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1);
-my $dead = $nobody->sockport;
-close($nobody);
+my $dead = Bill24Session::free_port();
 my $rude = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 10);
 setup_account($node, $sim, server => 'dead',
 	options => { base_url => "http://127.0.0.1:$dead" });
@@ -256,19 +251,18 @@ setup_account($node, $sim, server => 'rude',
 foreach my $call ("get_customer('C'", "create_customer('C', 'N'")
 {
 	my $result = $session->query("SELECT bill24_$call, server => 'dead')");
-	is($result->{sqlstate}, '08001', "$call, nobody listens: SQLSTATE");
+	is($result->{sqlstate}, '08001', "$call), nobody listens: SQLSTATE");
 	like($result->{error}, qr/^HINT:  Nothing was sent/m, 'and says so');
 
 	$session->send("SELECT bill24_$call, server => 'rude')");
 	while ($session->busy)
 	{
-		my $bits = '';
-		vec($bits, fileno($rude), 1) = 1;
-		close($rude->accept) if select($bits, undef, undef, 0.05) > 0;
+		close($rude->accept)
+		  if select(Bill24Session::bits($rude), undef, undef, 0.05) > 0;
 	}
 	$result = $session->wait;
 	is($result->{sqlstate}, '08001',
-		"$call, somebody hangs up during the login: SQLSTATE")
+		"$call), somebody hangs up during the login: SQLSTATE")
 	  or diag($result->{error});
 }
 is($session->ok($good), $balance, 'other accounts are not affected');

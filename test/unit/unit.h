@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "json.h"
+#include "jsontext.h"
 
 #define COUNT(array_) (sizeof(array_) / sizeof((array_)[0]))
 

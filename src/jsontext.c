@@ -1,0 +1,165 @@
+/*-------------------------------------------------------------------------
+ *
+ * jsontext.c
+ *	  What is to be known of a JSON text before a parser sees it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jsontext.h"
+
+#include <string.h>
+
+/* One digit less than the shortest integer that does not fit 64 bits. */
+#define SAFE_DIGITS 18
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Is this the text of a JSON number, all of it? */
+bool
+b24_json_is_number_text(const char *text, size_t length)
+{
+	const char *p = text;
+	const char *end = text + length;
+	const char *start;
+
+	if (p < end && *p == '-')
+		p++;
+	start = p;
+	while (p < end && is_digit(*p))
+		p++;
+	if (p == start || (*start == '0' && p - start > 1))
+		return false;
+	if (p < end && *p == '.')
+	{
+		start = ++p;
+		while (p < end && is_digit(*p))
+			p++;
+		if (p == start)
+			return false;
+	}
+	if (p < end && (*p == 'e' || *p == 'E'))
+	{
+		p++;
+		if (p < end && (*p == '+' || *p == '-'))
+			p++;
+		start = p;
+		while (p < end && is_digit(*p))
+			p++;
+		if (p == start)
+			return false;
+	}
+	return p == end;
+}
+
+/* As PostgreSQL sees it: shortest forms only, no surrogates. */
+bool
+b24_text_is_utf8(const char *text, size_t length)
+{
+	const unsigned char *p = (const unsigned char *) text;
+	const unsigned char *end = p + length;
+
+	while (p < end)
+	{
+		unsigned char first = *p++;
+		unsigned char low = 0x80;	/* bounds of the second byte */
+		unsigned char high = 0xbf;
+		int			more;
+
+		if (first < 0x80)
+			continue;
+		if (first < 0xc2 || first > 0xf4)
+			return false;
+		more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+		if (first == 0xe0)
+			low = 0xa0;
+		else if (first == 0xed)
+			high = 0x9f;
+		else if (first == 0xf0)
+			low = 0x90;
+		else if (first == 0xf4)
+			high = 0x8f;
+		for (; more > 0; more--, p++)
+		{
+			if (p == end || *p < low || *p > high)
+				return false;
+			low = 0x80;
+			high = 0xbf;
+		}
+	}
+	return true;
+}
+
+/*
+ * Looks at every number outside strings.  With out, also copies the text
+ * there, with "e0" behind each long integer.
+ */
+B24NumberScan
+b24_scan_numbers(const char *text, size_t length, char *out)
+{
+	B24NumberScan scan = {0, false};
+	bool		in_string = false;
+	size_t		i = 0;
+
+	while (i < length)
+	{
+		char		c = text[i];
+		size_t		from = i;
+		size_t		run;
+
+		if (in_string)
+		{
+			/* an escaped character cannot end the string */
+			run = c == '\\' && i + 1 < length ? 2 : 1;
+			in_string = c != '"';
+		}
+		else if (is_digit(c) || c == '-')
+		{
+			bool		integer = true;
+
+			for (run = 1; from + run < length; run++)
+			{
+				char		d = text[from + run];
+
+				if (is_digit(d))
+					continue;
+				if (d != '.' && d != 'e' && d != 'E' && d != '+' && d != '-')
+					break;
+				integer = false;
+			}
+			if (!b24_json_is_number_text(text + from, run))
+				scan.malformed = true;
+			else if (integer && run - (c == '-') > SAFE_DIGITS)
+			{
+				scan.long_integers++;
+				if (out != NULL)
+				{
+					memcpy(out, text + from, run);
+					out += run;
+					memcpy(out, "e0", 2);
+					out += 2;
+					i += run;
+					continue;
+				}
+			}
+		}
+		else
+		{
+			run = 1;
+			in_string = c == '"';
+			/* of what JSON allows outside strings, nothing has these */
+			if (c == 'N' || c == 'I' || c == '\'')
+				scan.malformed = true;
+		}
+		if (out != NULL)
+		{
+			memcpy(out, text + from, run);
+			out += run;
+		}
+		i += run;
+	}
+	return scan;
+}

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * login.h
+ *	  A login: from credentials to a bearer token.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_LOGIN_H
+#define BILL24_LOGIN_H
+
+#include "account.h"
+#include "codec.h"
+#include "wait.h"
+
+/* The documented samples have about 1,000 and 64 characters. */
+#define B24_MAX_BEARER 6144
+#define B24_MAX_REFRESH 1024
+
+typedef struct B24LoginAttempt
+{
+	bool		fresh;			/* over a new connection */
+	B24Reply	reply;			/* what came of it */
+	B24Login	login;			/* if that is B24_OK */
+	B24HttpAnswer answer;		/* without its body */
+
+	/* login.c's own */
+	const B24Account *account;
+	B24Waiter	waiter;
+	MemoryContextCallback callback;
+	B24Request	request;
+	B24Transfer *transfer;
+} B24LoginAttempt;
+
+extern B24LoginAttempt *b24_login_new(const B24Account *account, bool fresh);
+extern bool b24_login_try(B24LoginAttempt *attempt, const char *refresh);
+
+#endif							/* BILL24_LOGIN_H */
