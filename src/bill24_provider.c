@@ -159,7 +159,7 @@ decode(const B24Endpoint *endpoint, const B24HttpAnswer *answer,
 		reply->status = B24_SERVER_ERROR;
 	else if (http >= 300 && http < 400)
 		unreadable(reply, answer, "");
-	else if (http == 204 && endpoint->path == NULL)
+	else if (http == 204 && answer->body_length == 0 && endpoint->path == NULL)
 		reply->status = B24_OK; /* there is nothing to say */
 	else if (reply->root == NULL)
 		unreadable(reply, answer, problem.text);

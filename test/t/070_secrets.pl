@@ -98,7 +98,8 @@ foreach my $account ('bill24', 'inline')
 	  . "payment_method_token => '$method', server => '$account'";
 
 	foreach my $call (
-		"bill24_create_customer('$account', '$marker', wallets => '[{\"name\": \"W\", \"currency\": \"KHR\"}]', server => '$account')",
+		"bill24_create_customer('$account', '$marker', "
+		  . "wallets => '[{\"name\": \"W\", \"currency\": \"KHR\"}]', server => '$account')",
 		"bill24_create_customer('$account', '$marker', server => '$account')",
 		"bill24_get_customer('$account', '$account')",
 		"bill24_get_customer('nobody', '$account')",
@@ -121,7 +122,9 @@ foreach my $account ('bill24', 'inline')
 		"bill24_verify_linked_account('S-$account', server => '$account')",
 		"bill24_check('$account')",
 		"bill24_preview('create_customer', '{\"sync_code\": \"X\", \"name\": \"Y\"}', '$account')",
-		"bill24_preview('settle_payment', '{\"ref_id\": \"X\", \"sync_code\": \"Y\", \"amount\": 1, \"currency\": \"KHR\", \"payment_to\": \"S\", \"bill_date\": \"2026-01-01\", \"due_date\": \"2099-01-01\"}', '$account')")
+		"bill24_preview('settle_payment', '{\"ref_id\": \"X\", \"sync_code\": \"Y\", "
+		  . '"amount": 1, "currency": "KHR", "payment_to": "S", '
+		  . "\"bill_date\": \"2026-01-01\", \"due_date\": \"2099-01-01\"}', '$account')")
 	{
 		$sqlstate{ ask($ordinary, "SELECT $call")->{sqlstate} }++;
 		ask($ordinary, "EXPLAIN (VERBOSE, ANALYZE) SELECT $call")

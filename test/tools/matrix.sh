@@ -3,8 +3,8 @@
 # matrix.sh: build with -Werror and run the tests on several PostgreSQL majors,
 # each in a root directory of the Debian release that has it.
 #
-#	MAJORS="13 17"          which (13 15 17 18)
-#	B24_SUITES="regress"    which suites of sandbox.sh (regress tap)
+#	MAJORS="13 17"            which (13 15 17 18)
+#	B24_SUITES="regress tap"  which suites of sandbox.sh (regress)
 #
 # Needs root and a Debian mirror.  The roots are kept, packed, in
 # ${XDG_CACHE_HOME:-~/.cache}/bill24; delete them there to get newer packages.
@@ -16,7 +16,7 @@ tree=$(cd "$here/../.." && pwd)
 . "$here/lib.sh"
 
 majors=${MAJORS:-13 15 17 18}
-read -ra suites <<<"${B24_SUITES:-regress tap}"
+read -ra suites <<<"${B24_SUITES:-regress}"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bill24
 
 # What a root contains, besides PostgreSQL.  PostgreSQL's server development
