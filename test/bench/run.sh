@@ -284,13 +284,14 @@ run_default_files()
 
 # ---- memory -------------------------------------------------------------
 
-# statements COUNT CALLS: SQL
+# statements COUNT HUNDREDS: SQL, each with so many hundred calls.  Two short
+# series, since a long one takes memory itself.
 statements()
 {
 	local i
 	for ((i = 0; i < $1; i++)); do
-		echo "SELECT count(w.balance) FROM generate_series(1, $2) AS i," \
-			"LATERAL bill24_get_wallet_balance('C' || lpad((i % $customers + 1)::text, 7, '0')) AS w;"
+		echo "SELECT count(w.balance) FROM generate_series(1, $2) AS h, generate_series(1, 100) AS i," \
+			"LATERAL bill24_get_wallet_balance('C' || lpad((h % 90 * 100 + i)::text, 7, '0')) AS w;"
 	done
 }
 
@@ -306,11 +307,11 @@ run_memory()
 	{
 		echo 'SELECT pg_backend_pid() AS pid \gset'
 		echo '\setenv PID :pid'
-		statements 50 100
-		statements 1 5000
+		statements 50 1
+		statements 1 50
 		echo "\\! cat /proc/\$PID/status >$work/memory.before"
-		statements $((half / 100)) 100
-		statements 1 $half
+		statements $((half / 100)) 1
+		statements 1 $((half / 100))
 		echo "\\! cat /proc/\$PID/status >$work/memory.after"
 	} | timeout 120 psql -XAtq -v ON_ERROR_STOP=1 >/dev/null || die "the calls failed"
 	check_asked "$before" $((10000 + memory_calls))
