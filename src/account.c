@@ -12,7 +12,9 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "access/htup_details.h"
 #include "access/reloptions.h"
@@ -50,6 +52,7 @@ typedef struct Pin
 
 static Entry *entries = NULL;
 static bool callbacks_registered = false;
+static uint64 invalidations = 0;
 
 static void
 forget(Entry *entry)
@@ -78,6 +81,7 @@ unpin(void *arg)
 static void
 invalidate(Datum arg, int cacheid, uint32 hashvalue)
 {
+	invalidations++;
 	for (Entry *entry = entries; entry != NULL; entry = entry->next)
 		entry->stale = true;
 }
@@ -174,7 +178,8 @@ take_credential(const char *key, B24Json *value, void *context)
 {
 	FileReading *reading = context;
 	const B24Option *option = b24_option_find(key, UserMappingRelationId);
-	const char *text = b24_json_string(value, NULL);
+	size_t		length = 0;
+	const char *text = b24_json_string(value, &length);
 
 	/* the file may hold anything: its keys and values stay out of messages */
 	if (option == NULL || option->kind != B24_OPTION_SECRET)
@@ -183,7 +188,7 @@ take_credential(const char *key, B24Json *value, void *context)
 					"the credentials file has a key that is none of token, client_id, secret and hash_token");
 		return false;
 	}
-	if (text == NULL || *text == '\0')
+	if (text == NULL || length == 0 || strlen(text) != length)
 	{
 		b24_problem(reading->problem, B24_CREDENTIALS_FILE,
 					"the credentials file has no text for \"%s\"", option->name);
@@ -201,27 +206,34 @@ static B24Status
 read_file(Entry *entry, B24Problem *problem)
 {
 	FileReading reading = {entry, problem};
-	FILE	   *file = AllocateFile(entry->file, PG_BINARY_R);
+	int			fd;
 	char	   *text;
-	size_t		length;
-	B24Json    *json;
+	ssize_t		length;
 	bool		readable;
+	B24Json    *json;
 	bool		ok;
 
-	if (file == NULL)
+	/* a pipe in its place must not hold us up */
+	fd = OpenTransientFile(entry->file, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	if (fd < 0)
 		return b24_problem(problem, B24_CREDENTIALS_FILE,
 						   "could not open the credentials file: %m");
-	readable = fstat(fileno(file), &entry->file_state) == 0;
-	if (readable && (entry->file_state.st_mode & S_IRWXO) != 0)
+	if (fstat(fd, &entry->file_state) != 0 || !S_ISREG(entry->file_state.st_mode))
 	{
-		FreeFile(file);
+		CloseTransientFile(fd);
+		return b24_problem(problem, B24_CREDENTIALS_FILE,
+						   "the credentials file is not a regular file");
+	}
+	if ((entry->file_state.st_mode & S_IRWXO) != 0)
+	{
+		CloseTransientFile(fd);
 		return b24_problem(problem, B24_CREDENTIALS_FILE,
 						   "the credentials file can be read or written by others");
 	}
 	text = palloc(MAX_CREDENTIALS_FILE);
-	length = fread(text, 1, MAX_CREDENTIALS_FILE, file);
-	readable = readable && !ferror(file) && length < MAX_CREDENTIALS_FILE;
-	FreeFile(file);
+	length = read(fd, text, MAX_CREDENTIALS_FILE);
+	readable = length >= 0 && length < MAX_CREDENTIALS_FILE;
+	CloseTransientFile(fd);
 	if (!readable)
 		return b24_problem(problem, B24_CREDENTIALS_FILE,
 						   "could not read the credentials file, or it is too large");
@@ -344,15 +356,20 @@ pin(Entry *entry)
 const B24Account *
 b24_account_try(const char *name, B24Problem *problem)
 {
-	Oid			serverid = get_foreign_server_oid(name, false);
 	Oid			userid = GetUserId();
-	AclResult	rights = b24_server_aclcheck(serverid, userid);
+	Oid			serverid;
+	AclResult	rights;
 	ForeignServer *server;
+	uint64		seen;
 	Entry	   *entry;
 	MemoryContext context;
 	MemoryContext old;
 	B24Status	status;
 
+	/* what was revoked is revoked, also in the middle of a transaction */
+	AcceptInvalidationMessages();
+	serverid = get_foreign_server_oid(name, false);
+	rights = b24_server_aclcheck(serverid, userid);
 	if (rights != ACLCHECK_OK)
 		aclcheck_error(rights, OBJECT_FOREIGN_SERVER, name);
 
@@ -360,18 +377,19 @@ b24_account_try(const char *name, B24Problem *problem)
 	if (entry != NULL)
 		return pin(entry);
 
-	server = GetForeignServer(serverid);
-	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, "bill24") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"bill24\"",
-						server->servername)));
 	if (!callbacks_registered)
 	{
 		CacheRegisterSyscacheCallback(FOREIGNSERVEROID, invalidate, 0);
 		CacheRegisterSyscacheCallback(USERMAPPINGOID, invalidate, 0);
 		callbacks_registered = true;
 	}
+	seen = invalidations;
+	server = GetForeignServer(serverid);
+	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, "bill24") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"bill24\"",
+						server->servername)));
 
 	/* until it is complete it hangs below the caller's, so that it cannot leak */
 	context = AllocSetContextCreate(CurrentMemoryContext, "bill24 account",
@@ -391,6 +409,9 @@ b24_account_try(const char *name, B24Problem *problem)
 	MemoryContextSetParent(context, CacheMemoryContext);
 	entry->next = entries;
 	entries = entry;
+
+	/* what changed while it was read counts for the next caller */
+	entry->stale = seen != invalidations;
 	return pin(entry);
 }
 

@@ -200,6 +200,13 @@ send_one(Batch *batch, B24Exchange *exchange, text *code)
 				problem.text);
 		return false;
 	}
+	if (GetDatabaseEncoding() == PG_SQL_ASCII &&
+		!pg_verify_mbstr(PG_UTF8, VARDATA_ANY(code), length, true))
+	{
+		put_row(batch, PointerGetDatum(code), NULL, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+				"the code is not valid UTF-8");
+		return false;
+	}
 	job = b24_job_new(exchange, batch->endpoint);
 	job->user = code;
 	utf8 = b24_text_to_utf8(VARDATA_ANY(code), length, &length);
@@ -271,5 +278,6 @@ bill24_get_wallet_balances(PG_FUNCTION_ARGS)
 		MemoryContextReset(batch.scratch);
 	}
 	MemoryContextSwitchTo(old);
+	b24_exchange_end(exchange);
 	PG_RETURN_NULL();
 }

@@ -98,7 +98,10 @@ is_success(const B24Endpoint *endpoint, const char *code)
 		strcmp(code, "200") == 0;
 }
 
-/* Notes code and messages of the envelope; false if it has no code. */
+/*
+ * Notes code and messages of the envelope; false if it has no code.  One that
+ * no code can be, too long or with a NUL in it, is there but is not shown.
+ */
 static bool
 read_envelope(B24Reply *reply)
 {
@@ -106,16 +109,17 @@ read_envelope(B24Reply *reply)
 	size_t		length = 0;
 	const char *text = b24_json_string(code, &length);
 
-	if (text == NULL)
-		text = b24_json_number(code);
-	else if (strlen(text) != length)
-		text = NULL;			/* a NUL would hide the rest */
 	reply->message = b24_json_string(b24_json_get(reply->root, "message"), NULL);
 	reply->message_kh = b24_json_string(b24_json_get(reply->root, "message_kh"), NULL);
 	if (text == NULL)
-		return false;
-	snprintf(reply->code, sizeof(reply->code), "%s", text);
-	b24_trim_utf8(reply->code);
+	{
+		text = b24_json_number(code);
+		if (text == NULL)
+			return false;
+		length = strlen(text);
+	}
+	if (length < sizeof(reply->code) && strlen(text) == length)
+		memcpy(reply->code, text, length + 1);
 	return true;
 }
 
@@ -236,7 +240,8 @@ sign(const B24Secrets *secrets, const char *bearer, B24Request *request,
 		ok = value != NULL;
 		if (ok)
 		{
-			snprintf(value, size, "Bearer %s", bearer);
+			memcpy(value, "Bearer ", 7);
+			memcpy(value + 7, bearer, size - 7);
 			ok = b24_request_add_header(request, "Authorization", value);
 		}
 		free(value);

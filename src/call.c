@@ -95,10 +95,12 @@ return_rows(FunctionCallInfo fcinfo, const B24CallSite *site,
 			const B24Json *rows)
 {
 	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum	   *values = palloc(set->setDesc->natts * sizeof(Datum));
-	bool	   *nulls = palloc(set->setDesc->natts * sizeof(bool));
+	int			columns = set->setDesc->natts;
+	Datum	   *values = palloc0(columns * sizeof(Datum));
+	bool	   *nulls = palloc(columns * sizeof(bool));
 	B24Problem	problem;
 
+	memset(nulls, true, columns * sizeof(bool));
 	if (b24_json_type(rows) != B24_JSON_ARRAY)
 	{
 		b24_problem(&problem, B24_NONSENSE, "field \"%s\" should be an array",
@@ -167,7 +169,7 @@ call(FunctionCallInfo fcinfo, B24EndpointId id)
 		return_rows(fcinfo, site, endpoint, &reading, job->reply.result);
 	else
 		result = return_value(site, job, &reading, &isnull);
-	b24_job_free(job);
+	b24_exchange_end(job->exchange);
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);

@@ -22,8 +22,6 @@ typedef struct B24Parameter
 	Oid			input_function; /* for values that come as JSON */
 	Oid			input_param;
 	bool		required;		/* it has no DEFAULT */
-	Datum		fallback;		/* its DEFAULT */
-	bool		fallback_isnull;
 	bool		control;		/* for us, not for the provider */
 } B24Parameter;
 

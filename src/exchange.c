@@ -5,8 +5,8 @@
  *
  * A direct call is an exchange with one job, a batch is one with many.  What
  * a job holds outside PostgreSQL's memory is given back by a callback of its
- * memory context, so that every error path, ROLLBACK TO SAVEPOINT included,
- * ends its transfer.
+ * memory context, on every error path.  Where that memory outlives the error,
+ * as a cursor's does, the transfer ends with the (sub)transaction; see wait.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +23,9 @@ b24_exchange_new(const B24Account *account)
 	B24Exchange *exchange = palloc0(sizeof(B24Exchange));
 
 	exchange->account = account;
-	exchange->context = CurrentMemoryContext;
+	exchange->context = AllocSetContextCreate(CurrentMemoryContext,
+											  "bill24 exchange",
+											  ALLOCSET_SMALL_SIZES);
 	exchange->done_tail = &exchange->done;
 	exchange->max_in_flight = b24_pool_expect(account->max_in_flight);
 	return exchange;
@@ -110,6 +112,13 @@ fail(B24Job *job, const B24Problem *problem)
 	job->reply.status = problem->status;
 	strlcpy(job->reply.text, problem->text, sizeof(job->reply.text));
 	push_done(job);
+}
+
+/* Ends an exchange with all its jobs, whether they are done or not. */
+void
+b24_exchange_end(B24Exchange *exchange)
+{
+	MemoryContextDelete(exchange->context);
 }
 
 /* The token at hand, or a new one; false with the reply filled in. */

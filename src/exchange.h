@@ -52,6 +52,7 @@ extern B24Status b24_job_encode(B24Job *job, B24Problem *problem);
 extern void b24_job_send(B24Job *job);
 extern B24Job *b24_exchange_wait(B24Exchange *exchange);
 extern void b24_job_free(B24Job *job);
+extern void b24_exchange_end(B24Exchange *exchange);
 
 /* The usual case: one job, start to end. */
 extern void b24_job_run(B24Job *job);

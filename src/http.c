@@ -41,12 +41,16 @@
 struct B24Transfer
 {
 	B24Http    *http;
+	B24Transfer *next;			/* among those not ended */
+	B24Transfer **link;			/* what points to this one */
 	CURL	   *easy;
 	struct curl_slist *headers;
 	void	   *owner;
 	bool		changes;
 	bool		done;
 	bool		too_large;
+	bool		opened;			/* a socket, which may vanish */
+	bool		reusable;		/* the handle is */
 	size_t		max_body;
 	size_t		body_size;		/* allocated */
 	size_t		header_bytes;
@@ -59,9 +63,14 @@ struct B24Http
 	CURLM	   *multi;
 	B24HttpHooks hooks;
 	char	   *user_agent;
+	char	   *bundle;			/* the system's authorities, if in one file */
 	bool		timer_set;
 	int64_t		timer_at_ms;	/* monotonic */
+	B24Transfer *transfers;		/* all that are not ended */
 	B24Sockets	sockets;
+	char		date[64];		/* the last header Date */
+	size_t		date_length;
+	long		date_s;			/* and what it says */
 	int			spare_count;
 	CURL	   *spare[MAX_SPARE_HANDLES];
 };
@@ -123,6 +132,7 @@ open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 	{
 		s->inode = (uint64_t) status.st_ino;
 		s->opener = t;
+		t->opened = true;
 	}
 	if (fd < 0 && http->hooks.release_fd != NULL)
 		http->hooks.release_fd();
@@ -268,13 +278,20 @@ take_header(char *data, size_t unit, size_t count, void *context)
 		t->too_large = true;
 		return 0;
 	}
-	if (length > 6 && length < 64 && strncasecmp(data, "Date:", 5) == 0)
+	if (length > 6 && length < sizeof(t->http->date) &&
+		strncasecmp(data, "Date:", 5) == 0)
 	{
-		char		text[64];
+		B24Http    *http = t->http;
 
-		memcpy(text, data + 5, length - 5);
-		text[length - 5] = '\0';
-		t->answer.server_time_s = (long) curl_getdate(text, NULL);
+		/* reading it is slow, and it changes once a second */
+		if (length != http->date_length || memcmp(http->date, data, length) != 0)
+		{
+			memcpy(http->date, data, length);
+			http->date[length] = '\0';
+			http->date_length = length;
+			http->date_s = (long) curl_getdate(http->date + 5, NULL);
+		}
+		t->answer.server_time_s = http->date_s;
 	}
 	return length;
 }
@@ -339,6 +356,13 @@ finish(B24Transfer *t, CURLcode code)
 	answer->secured_us = microseconds(t->easy, CURLINFO_APPCONNECT_TIME_T);
 	answer->total_us = microseconds(t->easy, CURLINFO_TOTAL_TIME_T);
 
+	/* some versions tell no time of the connection if the handshake fails */
+	if (answer->connected_us == 0 &&
+		(code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
+		 code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
+		 code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR))
+		answer->connected_us = answer->total_us;
+
 	if (code == CURLE_OK)
 	{
 		answer->status = B24_OK;
@@ -379,6 +403,7 @@ B24Http *
 b24_http_new(const B24HttpHooks *hooks, const char *user_agent)
 {
 	B24Http    *http = calloc(1, sizeof(B24Http));
+	const char *cainfo;
 
 	if (http == NULL)
 		return NULL;
@@ -386,6 +411,9 @@ b24_http_new(const B24HttpHooks *hooks, const char *user_agent)
 		http->hooks = *hooks;
 	http->user_agent = strdup(user_agent);
 	http->multi = curl_multi_init();
+	cainfo = curl_version_info(CURLVERSION_NOW)->cainfo;
+	if (cainfo != NULL && access(cainfo, R_OK) == 0)
+		http->bundle = strdup(cainfo);
 	if (http->user_agent == NULL || http->multi == NULL)
 	{
 		b24_http_free(http);
@@ -414,6 +442,8 @@ b24_http_free(B24Http *http)
 		if (s->closed)
 			free(s);
 	}
+	b24_sockets_free(&http->sockets);
+	free(http->bundle);
 	free(http->user_agent);
 	free(http);
 }
@@ -429,41 +459,93 @@ b24_http_limit(B24Http *http, int open, int idle)
 	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) idle);
 }
 
+#define SET(option_, value_) \
+	ok = ok && curl_easy_setopt(easy, option_, value_) == CURLE_OK
+
+/*
+ * A handle with what holds for every transfer: only the host that is asked
+ * for, over a verified connection, and no signals.  NULL when memory is out.
+ */
+static CURL *
+make_handle(B24Http *http)
+{
+	CURL	   *easy = curl_easy_init();
+	bool		ok = easy != NULL;
+
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_PATH_AS_IS, 1L);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_USERAGENT, http->user_agent);
+	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
+	SET(CURLOPT_WRITEFUNCTION, take_body);
+	SET(CURLOPT_HEADERFUNCTION, take_header);
+	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	SET(CURLOPT_CLOSESOCKETDATA, http);
+#if HAVE_PREREQ
+	SET(CURLOPT_PREREQFUNCTION, before_sending);
+#endif
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* a cancel does not wait for the thread that looks up a name */
+	SET(CURLOPT_QUICK_EXIT, 1L);
+#endif
+
+	/*
+	 * The system's authorities from their one file: with a directory beside
+	 * it, libcurl would read all of it again for every connection.
+	 */
+	if (http->bundle != NULL)
+		SET(CURLOPT_CAPATH, NULL);
+	if (!ok)
+	{
+		curl_easy_cleanup(easy);
+		return NULL;
+	}
+
+	/* a build of libcurl without HTTP/2 refuses this, and needs nothing */
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
+	return easy;
+}
+
+static bool
+add_header(B24Transfer *t, const char *header)
+{
+	struct curl_slist *longer = curl_slist_append(t->headers, header);
+
+	if (longer == NULL)
+		return false;
+	t->headers = longer;
+	return true;
+}
+
+/* What this transfer has of its own; all of it is set each time. */
 static bool
 prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options)
 {
 	CURL	   *easy = t->easy;
+	const char *ca_file = options->ca_file != NULL ? options->ca_file :
+		t->http->bundle;
+	bool		fresh = options->fresh;
 	bool		ok = true;
 
-	for (int i = 0; i < request->header_count; i++)
-	{
-		struct curl_slist *longer = curl_slist_append(t->headers,
-													  request->headers[i]);
+	for (int i = 0; i < request->header_count && ok; i++)
+		ok = add_header(t, request->headers[i]);
 
-		if (longer == NULL)
-			return false;
-		t->headers = longer;
-	}
-
+	/* do not wait for the server's leave to send a longer body */
 	if (request->body_length >= 1024)
-	{
-		/* do not wait for the server's leave to send the body */
-		struct curl_slist *longer = curl_slist_append(t->headers, "Expect:");
-
-		if (longer == NULL)
-			return false;
-		t->headers = longer;
-	}
-
-#define SET(option_, value_) \
-	ok = ok && curl_easy_setopt(easy, option_, value_) == CURLE_OK
+		ok = ok && add_header(t, "Expect:");
 
 	SET(CURLOPT_PRIVATE, t);
 	SET(CURLOPT_ERRORBUFFER, t->error);
+	SET(CURLOPT_WRITEDATA, t);
+	SET(CURLOPT_HEADERDATA, t);
+	SET(CURLOPT_OPENSOCKETDATA, t);
 	SET(CURLOPT_URL, request->url);
 	SET(CURLOPT_HTTPHEADER, t->headers);
-	SET(CURLOPT_USERAGENT, t->http->user_agent);
-	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
 
 	/* the body is not copied: the request outlives the transfer */
 	if (request->body != NULL)
@@ -481,11 +563,6 @@ prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options
 		SET(CURLOPT_HTTPGET, 1L);
 	SET(CURLOPT_CUSTOMREQUEST, request->method);
 
-	/* only this host, over a verified connection, and no signals */
-	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_PATH_AS_IS, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075500
 	SET(CURLOPT_PROTOCOLS_STR, options->allow_http ? "https,http" : "https");
 #else
@@ -493,47 +570,28 @@ prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options
 								   CURLPROTO_HTTPS | CURLPROTO_HTTP :
 								   CURLPROTO_HTTPS));
 #endif
-	SET(CURLOPT_SSL_VERIFYPEER, 1L);
-	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	if (options->ca_file != NULL)
+	if (ca_file != NULL)
 	{
 		/* these authorities and no others */
-		SET(CURLOPT_CAINFO, options->ca_file);
+		SET(CURLOPT_CAINFO, ca_file);
 		SET(CURLOPT_CAPATH, NULL);
 	}
-
-	/* a build of libcurl without HTTP/2 refuses this, and needs nothing */
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
-
 	SET(CURLOPT_CONNECTTIMEOUT_MS, options->connect_timeout_ms);
 	SET(CURLOPT_TIMEOUT_MS, options->request_timeout_ms);
-	SET(CURLOPT_FRESH_CONNECT, (long) options->fresh);
-	if (options->fresh)
-		SET(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
-#if LIBCURL_VERSION_NUM >= 0x075700
-	/* a cancel does not wait for the thread that looks up a name */
-	SET(CURLOPT_QUICK_EXIT, 1L);
-#endif
-
-	SET(CURLOPT_WRITEFUNCTION, take_body);
-	SET(CURLOPT_WRITEDATA, t);
-	SET(CURLOPT_HEADERFUNCTION, take_header);
-	SET(CURLOPT_HEADERDATA, t);
-	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	SET(CURLOPT_OPENSOCKETDATA, t);
-	SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-	SET(CURLOPT_CLOSESOCKETDATA, t->http);
+	SET(CURLOPT_DNS_CACHE_TIMEOUT, options->fresh ? 0L : 60L);
 #if HAVE_PREREQ
-	SET(CURLOPT_PREREQFUNCTION, before_sending);
 	SET(CURLOPT_PREREQDATA, t);
 #else
-	if (t->changes)
-		SET(CURLOPT_FRESH_CONNECT, 1L);
+	fresh = fresh || t->changes;
 #endif
-#undef SET
+	SET(CURLOPT_FRESH_CONNECT, (long) fresh);
+
+	/* there is no way back to the system's directory of authorities */
+	t->reusable = options->ca_file == NULL || t->http->bundle != NULL;
 	return ok;
 }
+
+#undef SET
 
 /*
  * Starts a transfer.  The request must live until b24_http_end; the owner is
@@ -554,7 +612,7 @@ b24_http_start(B24Http *http, const B24Request *request,
 	t->answer.server_time_s = -1;
 	t->answer.retry_after_s = -1;
 	t->easy = http->spare_count > 0 ? http->spare[--http->spare_count] :
-		curl_easy_init();
+		make_handle(http);
 	if (t->easy == NULL)
 	{
 		free(t);
@@ -568,6 +626,11 @@ b24_http_start(B24Http *http, const B24Request *request,
 		b24_http_end(t);
 		return NULL;
 	}
+	t->link = &http->transfers;
+	t->next = http->transfers;
+	if (t->next != NULL)
+		t->next->link = &t->next;
+	http->transfers = t;
 	return t;
 }
 
@@ -584,6 +647,33 @@ b24_http_answer(const B24Transfer *transfer)
 	return &transfer->answer;
 }
 
+/* Takes a transfer out of the pool; one that was taken out stays so. */
+static void
+stop(B24Transfer *t)
+{
+	if (t->link != NULL)
+	{
+		*t->link = t->next;
+		if (t->next != NULL)
+			t->next->link = t->link;
+		t->link = NULL;
+	}
+	curl_multi_remove_handle(t->http->multi, t->easy);
+	if (t->opened)
+		drop_vanished(t->http, t);
+}
+
+/*
+ * Takes all transfers out of the pool, done or not: not a byte more of them is
+ * sent.  Their owners do not hear of it, and end them when they can.
+ */
+void
+b24_http_abandon(B24Http *http)
+{
+	while (http->transfers != NULL)
+		stop(http->transfers);
+}
+
 /*
  * Ends a transfer, whether it is done or not, and frees it.  The connection
  * of one that was not done is closed.
@@ -593,13 +683,13 @@ b24_http_end(B24Transfer *transfer)
 {
 	B24Http    *http = transfer->http;
 
-	curl_multi_remove_handle(http->multi, transfer->easy);
-	drop_vanished(http, transfer);
-	if (http->spare_count < MAX_SPARE_HANDLES)
-	{
-		curl_easy_reset(transfer->easy);
+	stop(transfer);
+
+	/* the handle outlives what these point to */
+	curl_easy_setopt(transfer->easy, CURLOPT_ERRORBUFFER, NULL);
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
+	if (http->spare_count < MAX_SPARE_HANDLES && transfer->reusable)
 		http->spare[http->spare_count++] = transfer->easy;
-	}
 	else
 		curl_easy_cleanup(transfer->easy);
 	curl_slist_free_all(transfer->headers);

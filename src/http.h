@@ -70,6 +70,7 @@ extern B24Transfer *b24_http_start(B24Http *http, const B24Request *request,
 extern void *b24_http_owner(const B24Transfer *transfer);
 extern const B24HttpAnswer *b24_http_answer(const B24Transfer *transfer);
 extern void b24_http_end(B24Transfer *transfer);
+extern void b24_http_abandon(B24Http *http);
 
 extern long b24_http_timeout_ms(const B24Http *http);
 extern B24Socket *b24_http_next_changed(B24Http *http);

@@ -6,9 +6,10 @@
  * json-c reads strictly here, with some things that it does not do itself:
  *
  *	- It saturates integers beyond 64 bits without a word.  Such an integer is
- *	  handed to it with "e0" behind it: then it keeps the digits as they are,
- *	  and the value is the same.
+ *	  handed to it with "e0" behind it: then it keeps the text, from which the
+ *	  "e0" is taken away again.
  *	- It takes NaN, Infinity and "1." for numbers.  They are refused.
+ *	- Its version 0.18 refuses everything beyond ASCII.  It gets that escaped.
  *	- It stops at a NUL byte.  A text with one is refused.
  *	- It takes keys in single quotes.  They are refused.
  *	- It takes overlong UTF-8, surrogates and characters beyond U+10FFFF.
@@ -26,6 +27,40 @@
 
 #define TEXT_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
+static struct json_object *
+parse_strictly(struct json_tokener *tokener, const char *text, size_t length)
+{
+	struct json_object *json;
+
+	json_tokener_set_flags(tokener,
+						   JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json = json_tokener_parse_ex(tokener, text, (int) length);
+
+	/* a number at the very end is complete only once nothing follows */
+	if (json_tokener_get_error(tokener) == json_tokener_continue)
+		json = json_tokener_parse_ex(tokener, "", 1);
+	return json;
+}
+
+/* json-c 0.18 takes all bytes beyond ASCII for control characters. */
+static bool
+takes_only_ascii(void)
+{
+	static int	known = -1;
+
+	if (known < 0)
+	{
+		struct json_tokener *tokener = json_tokener_new_ex(B24_JSON_DEPTH);
+
+		if (tokener == NULL)
+			return false;
+		json_object_put(parse_strictly(tokener, "\"\xc3\xa9\"", 4));
+		known = json_tokener_get_error(tokener) != json_tokener_success;
+		json_tokener_free(tokener);
+	}
+	return known != 0;
+}
+
 /* Parses a text that b24_scan_numbers has passed. */
 static B24Json *
 parse_scanned(const char *text, size_t length, B24Problem *problem)
@@ -33,22 +68,25 @@ parse_scanned(const char *text, size_t length, B24Problem *problem)
 	struct json_tokener *tokener = json_tokener_new_ex(B24_JSON_DEPTH);
 	struct json_object *json;
 	enum json_tokener_error error;
+	char	   *escaped = NULL;
 
-	if (tokener == NULL)
+	if (takes_only_ascii())
 	{
+		escaped = malloc(3 * length + 1);
+		if (escaped != NULL)
+			length = b24_escape_beyond_ascii(text, length, escaped);
+		text = escaped;
+	}
+	if (tokener == NULL || text == NULL)
+	{
+		if (tokener != NULL)
+			json_tokener_free(tokener);
+		free(escaped);
 		b24_problem(problem, B24_NO_MEMORY, "out of memory");
 		return NULL;
 	}
-	json_tokener_set_flags(tokener,
-						   JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	json = json_tokener_parse_ex(tokener, text, (int) length);
+	json = parse_strictly(tokener, text, length);
 	error = json_tokener_get_error(tokener);
-	if (error == json_tokener_continue)
-	{
-		/* a number at the very end is complete only once nothing follows */
-		json = json_tokener_parse_ex(tokener, "", 1);
-		error = json_tokener_get_error(tokener);
-	}
 	if (error == json_tokener_success && json == NULL)
 		b24_problem(problem, B24_NONSENSE, "the answer is JSON null");
 	else if (error == json_tokener_error_parse_eof)
@@ -68,7 +106,57 @@ parse_scanned(const char *text, size_t length, B24Problem *problem)
 		json = NULL;
 	}
 	json_tokener_free(tokener);
+	free(escaped);
 	return json;
+}
+
+/* Takes the "e0" away again; false when memory is out. */
+static bool
+restore_integers(struct json_object *json)
+{
+	struct json_object_iterator at;
+	struct json_object_iterator end;
+	const char *text;
+	char	   *digits;
+	size_t		sign;
+	size_t		length;
+
+	switch (json_object_get_type(json))
+	{
+		case json_type_double:
+			text = json_object_to_json_string_ext(json, TEXT_FLAGS);
+			if (text == NULL)
+				return false;
+			sign = *text == '-';
+			length = strspn(text + sign, "0123456789");
+			if (length <= B24_SAFE_DIGITS || strcmp(text + sign + length, "e0") != 0)
+				return true;
+			digits = strdup(text);
+			if (digits == NULL)
+				return false;
+			digits[sign + length] = '\0';
+			json_object_set_serializer(json, json_object_userdata_to_json_string,
+									   digits, json_object_free_userdata);
+			return true;
+		case json_type_array:
+			for (size_t i = 0; i < json_object_array_length(json); i++)
+			{
+				if (!restore_integers(json_object_array_get_idx(json, i)))
+					return false;
+			}
+			return true;
+		case json_type_object:
+			at = json_object_iter_begin(json);
+			end = json_object_iter_end(json);
+			for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+			{
+				if (!restore_integers(json_object_iter_peek_value(&at)))
+					return false;
+			}
+			return true;
+		default:
+			return true;
+	}
 }
 
 /*
@@ -133,6 +221,12 @@ b24_json_parse(const char *text, size_t length, B24Problem *problem)
 	b24_scan_numbers(text, length, widened);
 	json = parse_scanned(widened, length + 2 * scan.long_integers, problem);
 	free(widened);
+	if (json != NULL && !restore_integers(json))
+	{
+		b24_problem(problem, B24_NO_MEMORY, "out of memory");
+		json_object_put(json);
+		json = NULL;
+	}
 	return json;
 }
 

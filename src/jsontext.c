@@ -7,10 +7,8 @@
  */
 #include "jsontext.h"
 
+#include <stdio.h>
 #include <string.h>
-
-/* One digit less than the shortest integer that does not fit 64 bits. */
-#define SAFE_DIGITS 18
 
 static bool
 is_digit(char c)
@@ -93,6 +91,48 @@ b24_text_is_utf8(const char *text, size_t length)
 	return true;
 }
 
+/* The number of a character, whose first byte p points to; moves p behind it. */
+static unsigned int
+take_character(const unsigned char **p)
+{
+	unsigned int c = *(*p)++;
+	int			more = c < 0xc0 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+
+	if (more > 0)
+		c &= 0x3f >> more;
+	for (; more > 0; more--)
+		c = c << 6 | (*(*p)++ & 0x3f);
+	return c;
+}
+
+/*
+ * Writes a text of valid UTF-8 with every character beyond ASCII as \\u and
+ * four digits, twice for those that need it.  out has room for three times
+ * the length, and a NUL.  Returns how long it is.
+ */
+size_t
+b24_escape_beyond_ascii(const char *text, size_t length, char *out)
+{
+	const unsigned char *p = (const unsigned char *) text;
+	const unsigned char *end = p + length;
+	char	   *start = out;
+
+	while (p < end)
+	{
+		unsigned int c = take_character(&p);
+
+		if (c < 0x80)
+			*out++ = (char) c;
+		else if (c < 0x10000)
+			out += sprintf(out, "\\u%04x", c);
+		else
+			out += sprintf(out, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
+						   0xdc00 + ((c - 0x10000) & 0x3ff));
+	}
+	*out = '\0';
+	return (size_t) (out - start);
+}
+
 /*
  * Looks at every number outside strings.  With out, also copies the text
  * there, with "e0" behind each long integer.
@@ -132,7 +172,7 @@ b24_scan_numbers(const char *text, size_t length, char *out)
 			}
 			if (!b24_json_is_number_text(text + from, run))
 				scan.malformed = true;
-			else if (integer && run - (c == '-') > SAFE_DIGITS)
+			else if (integer && run - (c == '-') > B24_SAFE_DIGITS)
 			{
 				scan.long_integers++;
 				if (out != NULL)

@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* One digit less than the shortest integer that does not fit 64 bits. */
+#define B24_SAFE_DIGITS 18
+
 /* What a scan of the numbers of a text found. */
 typedef struct B24NumberScan
 {
@@ -22,6 +25,7 @@ typedef struct B24NumberScan
 
 extern bool b24_json_is_number_text(const char *text, size_t length);
 extern bool b24_text_is_utf8(const char *text, size_t length);
+extern size_t b24_escape_beyond_ascii(const char *text, size_t length, char *out);
 extern B24NumberScan b24_scan_numbers(const char *text, size_t length, char *out);
 
 #endif							/* BILL24_JSONTEXT_H */

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/dependency.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
@@ -25,11 +26,12 @@
 #define MASK "***"
 
 /*
- * The SQL function of an operation, in the schema where the extension's
- * functions are.  Its declaration is the schema of the request.
+ * The SQL function of an operation.  Its declaration is the schema of the
+ * request.  Only one of this extension will do: others may have made functions
+ * of that name, whose DEFAULTs and types would run with the caller's rights.
  */
 static Oid
-function_of(const char *operation, Oid schema)
+function_of(const char *operation, Oid extension)
 {
 	char	   *name = psprintf("bill24_%s", operation);
 	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
@@ -39,7 +41,7 @@ function_of(const char *operation, Oid schema)
 	{
 		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
 
-		if (proc->pronamespace == schema)
+		if (getExtensionOfObject(ProcedureRelationId, proc->oid) == extension)
 			function = proc->oid;
 	}
 	ReleaseSysCacheList(list);
@@ -47,18 +49,18 @@ function_of(const char *operation, Oid schema)
 }
 
 static const B24Endpoint *
-find_operation(const char *operation, Oid schema, Oid *function)
+find_operation(const char *operation, Oid extension, Oid *function)
 {
 	const B24Endpoint *endpoint = b24_endpoint_find(operation);
 	StringInfoData valid;
 
-	*function = endpoint != NULL ? function_of(operation, schema) : InvalidOid;
+	*function = endpoint != NULL ? function_of(operation, extension) : InvalidOid;
 	if (OidIsValid(*function))
 		return endpoint;
 	initStringInfo(&valid);
 	for (int i = 0; i < B24_EP_COUNT; i++)
 	{
-		if (OidIsValid(function_of(b24_endpoints[i].name, schema)))
+		if (OidIsValid(function_of(b24_endpoints[i].name, extension)))
 			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "",
 							 b24_endpoints[i].name);
 	}
@@ -140,7 +142,8 @@ Datum
 bill24_preview(PG_FUNCTION_ARGS)
 {
 	const B24CallSite *site = b24_call_site(fcinfo);
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Oid			extension = getExtensionOfObject(ProcedureRelationId,
+												 fcinfo->flinfo->fn_oid);
 	const B24Account *account;
 	const B24Endpoint *endpoint;
 	const B24Signature *signature;
@@ -151,7 +154,8 @@ bill24_preview(PG_FUNCTION_ARGS)
 
 	refuse_nulls(fcinfo, site, 3);
 	account = b24_call_account(site, fcinfo);
-	endpoint = find_operation(text_to_cstring(PG_GETARG_TEXT_PP(0)), schema, &function);
+	endpoint = find_operation(text_to_cstring(PG_GETARG_TEXT_PP(0)), extension,
+							  &function);
 	signature = b24_signature(function, CurrentMemoryContext);
 	job = b24_job_new(b24_exchange_new(account), endpoint);
 	b24_arguments_from_jsonb(signature, PG_GETARG_JSONB_P(1), job->arguments);
@@ -162,7 +166,7 @@ bill24_preview(PG_FUNCTION_ARGS)
 				 &problem) != B24_OK)
 		b24_report_problem(endpoint->name, &problem);
 	result = request_to_jsonb(&job->request);
-	b24_job_free(job);
+	b24_exchange_end(job->exchange);
 	PG_RETURN_JSONB_P(result);
 }
 
@@ -180,7 +184,7 @@ bill24_request(PG_FUNCTION_ARGS)
 	const B24CallSite *site = b24_call_site(fcinfo);
 	const B24Account *account;
 	const char *method;
-	B24Endpoint endpoint = {.name = "request", .result = ""};
+	B24Endpoint *endpoint;
 	B24Reading	reading = {.operation = "request", .tolerant = false};
 	B24Job	   *job;
 	B24Problem	problem;
@@ -201,21 +205,25 @@ bill24_request(PG_FUNCTION_ARGS)
 		body = b24_text_to_utf8(body, strlen(body), NULL);
 	}
 
-	endpoint.provider = account->provider;
-	endpoint.method = method;
-	endpoint.changes = strcmp(method, "GET") != 0;
-	reading.tolerant = endpoint.changes;
-	job = b24_job_new(b24_exchange_new(account), &endpoint);
+	/* an operation made for this call; it lives as long as the job */
+	endpoint = palloc0(sizeof(B24Endpoint));
+	endpoint->name = "request";
+	endpoint->provider = account->provider;
+	endpoint->method = method;
+	endpoint->result = "";
+	endpoint->changes = strcmp(method, "GET") != 0;
+	reading.tolerant = endpoint->changes;
+	job = b24_job_new(b24_exchange_new(account), endpoint);
 	if (b24_encode_raw(account->base_url, method, path, body, &job->request,
 					   &problem) != B24_OK)
-		b24_report_problem(endpoint.name, &problem);
+		b24_report_problem(endpoint->name, &problem);
 	b24_job_run(job);
 	if (job->reply.status != B24_OK)
-		b24_report_reply(account->server, &endpoint, &account->secrets, &job->reply);
+		b24_report_reply(account->server, endpoint, &account->secrets, &job->reply);
 	if (!b24_fits(site->result, job->reply.result, "answer", &problem))
-		b24_report_misfit(&endpoint, &problem);
+		b24_report_misfit(endpoint, &problem);
 	result = b24_value(site->result, &reading, job->reply.result, &isnull);
-	b24_job_free(job);
+	b24_exchange_end(job->exchange);
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);

@@ -33,6 +33,12 @@ typedef struct B24Login
 	bool		skew_known;
 } B24Login;
 
+/*
+ * More than is ever shown of a text, so that a secret in it is recognized
+ * before it is cut.
+ */
+#define B24_REPLY_TEXT 1024
+
 /* An answer as the rest of the house sees it. */
 typedef struct B24Reply
 {
@@ -42,7 +48,7 @@ typedef struct B24Reply
 	char		code[32];		/* the provider's code, "" if none */
 	const char *message;		/* in root; NULL if none */
 	const char *message_kh;		/* in root; NULL if none */
-	char		text[256];		/* ours, when the answer is unreadable */
+	char		text[B24_REPLY_TEXT];	/* ours, when the answer is unreadable */
 	long		retry_after_s;	/* -1 if the provider did not say */
 	B24Json    *root;			/* the whole answer, owned */
 	B24Json    *result;			/* the endpoint's part of root; NULL only where

@@ -60,7 +60,10 @@ blot_out(char *text, const char *secret)
 	if (length < SHORTEST_SECRET)
 		return;
 	while ((found = strstr(text, secret)) != NULL)
+	{
 		memset(found, '*', length);
+		text = found + length;
+	}
 }
 
 /* Replaces words that are too long for people: tokens, most likely. */

@@ -7,7 +7,6 @@
  */
 #include "request.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,16 +14,19 @@
 bool
 b24_request_add_header(B24Request *request, const char *name, const char *value)
 {
-	size_t		size = strlen(name) + strlen(value) + 3;
+	size_t		name_length = strlen(name);
+	size_t		value_length = strlen(value);
 	char	   *header;
 
 	if (request->header_count == B24_MAX_HEADERS ||
 		strpbrk(value, "\r\n") != NULL)
 		return false;
-	header = malloc(size);
+	header = malloc(name_length + value_length + 3);
 	if (header == NULL)
 		return false;
-	snprintf(header, size, "%s: %s", name, value);
+	memcpy(header, name, name_length);
+	memcpy(header + name_length, ": ", 2);
+	memcpy(header + name_length + 2, value, value_length + 1);
 	request->headers[request->header_count++] = header;
 	return true;
 }

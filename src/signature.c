@@ -22,30 +22,34 @@
 #include "signature.h"
 #include "text.h"
 
-/* The DEFAULTs of the last parameters; only constants serve ours. */
+/*
+ * The DEFAULTs of the parameters, NULL where there is none; only constants
+ * serve ours.  Reading them costs more than all the rest of a signature.
+ */
 static void
-read_defaults(B24Signature *signature, HeapTuple tuple)
+read_defaults(const B24Signature *signature, Datum *values, bool *nulls)
 {
+	HeapTuple	tuple;
 	Datum		datum;
 	bool		isnull;
 	List	   *defaults;
 	int			first;
 
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(signature->function));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", signature->function);
 	datum = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargdefaults, &isnull);
-	if (isnull)
-		return;
-	defaults = castNode(List, stringToNode(TextDatumGetCString(datum)));
+	defaults = isnull ? NIL :
+		castNode(List, stringToNode(TextDatumGetCString(datum)));
+	ReleaseSysCache(tuple);
 	first = signature->count - list_length(defaults);
-	for (int i = first; i < signature->count; i++)
+	for (int i = 0; i < signature->count; i++)
 	{
-		B24Parameter *p = &signature->parameters[i];
-		Node	   *node = eval_const_expressions(NULL, list_nth(defaults, i - first));
+		Node	   *node = i < first ? NULL :
+			eval_const_expressions(NULL, list_nth(defaults, i - first));
 
-		if (IsA(node, Const) && !((Const *) node)->constisnull)
-		{
-			p->fallback = ((Const *) node)->constvalue;
-			p->fallback_isnull = false;
-		}
+		nulls[i] = node == NULL || !IsA(node, Const) || ((Const *) node)->constisnull;
+		values[i] = nulls[i] ? (Datum) 0 : ((Const *) node)->constvalue;
 	}
 }
 
@@ -80,7 +84,6 @@ b24_signature(Oid function, MemoryContext context)
 		p->name = names[i];
 		p->utf8_name = b24_text_to_utf8(names[i], strlen(names[i]), NULL);
 		p->type = types[i];
-		p->fallback_isnull = true;
 		p->required = signature->count < proc->pronargs - proc->pronargdefaults;
 		getTypeOutputInfo(p->type, &output, &varlena);
 		fmgr_info_cxt(output, &p->output, context);
@@ -93,7 +96,6 @@ b24_signature(Oid function, MemoryContext context)
 			signature->missing_ok == signature->count;
 		signature->count++;
 	}
-	read_defaults(signature, tuple);
 	ReleaseSysCache(tuple);
 	MemoryContextSwitchTo(old);
 	return signature;
@@ -188,11 +190,7 @@ b24_arguments_from_jsonb(const B24Signature *signature, Jsonb *request,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the request must be a JSON object"),
 				 errhint("Its keys are the names of the function's arguments.")));
-	for (int i = 0; i < signature->count; i++)
-	{
-		values[i] = signature->parameters[i].fallback;
-		nulls[i] = signature->parameters[i].fallback_isnull;
-	}
+	read_defaults(signature, values, nulls);
 	(void) JsonbIteratorNext(&iterator, &value, false);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{

@@ -37,7 +37,10 @@ typedef struct B24Socket
 typedef struct B24Sockets
 {
 	B24Socket  *all;			/* those that are open */
+	B24Socket **by_fd;			/* the same; there may be hundreds */
+	int			by_fd_size;
 	B24Socket  *changed;		/* since the caller last asked */
+	B24Socket  *last_changed;	/* if there is one */
 } B24Sockets;
 
 extern B24Socket *b24_sockets_add(B24Sockets *sockets, int fd, bool ours);
@@ -45,5 +48,6 @@ extern B24Socket *b24_sockets_find(const B24Sockets *sockets, int fd);
 extern void b24_sockets_note(B24Sockets *sockets, B24Socket *s);
 extern void b24_sockets_drop(B24Sockets *sockets, B24Socket *s);
 extern B24Socket *b24_sockets_next_changed(B24Sockets *sockets);
+extern void b24_sockets_free(B24Sockets *sockets);
 
 #endif							/* BILL24_SOCKETS_H */

@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "compat.h"
 #include "storage/condition_variable.h"
 #include "storage/procarray.h"
@@ -25,7 +26,7 @@
 #include "login.h"
 #include "token.h"
 
-#define SLOTS 32
+#define SLOTS 64
 
 /* How long a refusal, or another failure, is passed on without a new try. */
 #define KEEP_REFUSAL_MS 5000
@@ -57,7 +58,7 @@ typedef struct Slot
 	long		failed_http_status;
 	long		failed_retry_after_s;
 	char		failed_code[32];
-	char		failed_text[256];
+	char		failed_text[B24_REPLY_TEXT];
 
 	char		bearer[B24_MAX_BEARER]; /* "" for none */
 	char		refresh[B24_MAX_REFRESH];
@@ -157,6 +158,9 @@ is_renewed_by_another(const Slot *slot, TimestampTz now)
 		now < slot->renewer_until && BackendPidGetProc(slot->renewer) != NULL;
 }
 
+/* The one that is under way in this process, or NULL. */
+static Renewal *current = NULL;
+
 /* Gives up a renewal that did not come to its end. */
 static void
 give_up(void *arg)
@@ -164,14 +168,26 @@ give_up(void *arg)
 	Renewal    *renewal = arg;
 	Slot	   *slot;
 
+	if (current == renewal)
+		current = NULL;
 	if (renewal->over)
 		return;
+	renewal->over = true;
 	lock_table(LW_EXCLUSIVE);
 	slot = find_slot(renewal->digest);
 	if (slot != NULL && slot->renewer == MyProcPid)
 		slot->renewer = 0;
 	unlock_table();
 	ConditionVariableBroadcast(&the_table()->changed);
+}
+
+/* Its memory may live on, in a cursor that was opened before the savepoint. */
+static void
+at_subxact(SubXactEvent event, SubTransactionId self, SubTransactionId parent,
+		   void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && current != NULL)
+		give_up(current);
 }
 
 /*
@@ -252,6 +268,7 @@ settle(Renewal *renewal, const B24LoginAttempt *attempt)
 static bool
 renew(const B24Account *account, const char *refresh, B24LoginReport *report)
 {
+	static bool registered = false;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "bill24 login",
 												  ALLOCSET_SMALL_SIZES);
@@ -265,6 +282,10 @@ renew(const B24Account *account, const char *refresh, B24LoginReport *report)
 	renewal->callback.func = give_up;
 	renewal->callback.arg = renewal;
 	MemoryContextRegisterResetCallback(context, &renewal->callback);
+	if (!registered)
+		RegisterSubXactCallback(at_subxact, NULL);
+	registered = true;
+	current = renewal;
 
 	attempt = b24_login_new(account, report != NULL);
 	if (refresh[0] != '\0')
@@ -330,12 +351,14 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 			  (now < slot->failed_until || is_renewed_by_another(slot, now)))))
 		{
 			char		bearer[B24_MAX_BEARER];
-			uint64		generation = slot->generation;
+			size_t		length = strlen(slot->bearer);
 
-			strlcpy(bearer, slot->bearer, sizeof(bearer));
+			/* palloc may fail, so not under the lock */
+			memcpy(bearer, slot->bearer, length + 1);
+			token->generation = slot->generation;
+			slot->last_used = now;	/* one word: a race does no harm */
 			unlock_table();
-			token->bearer = pstrdup(bearer);
-			token->generation = generation;
+			token->bearer = pnstrdup(bearer, length);
 			return true;
 		}
 		unlock_table();
@@ -380,6 +403,8 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 			slot = find_slot(account->digest);
 			if (slot != NULL)
 				copy_failure(slot, failure);
+			else
+				failure->status = B24_UNREACHABLE;	/* crowded out meanwhile */
 			unlock_table();
 			return false;
 		}

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "compat.h"
 #include "storage/fd.h"
 
@@ -46,6 +47,27 @@ release_fd(void)
 	ReleaseExternalFD();
 }
 
+/*
+ * No statement of a user runs while transfers are under way, so at the end of
+ * a (sub)transaction that failed, all that are left belong to what failed.
+ * They must not go on: the memory of their owners may live on, in a cursor
+ * that was opened before the savepoint, and the next call would drive them.
+ */
+static void
+at_xact(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+		b24_http_abandon(pool);
+}
+
+static void
+at_subxact(SubXactEvent event, SubTransactionId self, SubTransactionId parent,
+		   void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		b24_http_abandon(pool);
+}
+
 /* The pool of this process, made at first use. */
 B24Http *
 b24_pool(void)
@@ -66,6 +88,11 @@ b24_pool(void)
 
 		pool = b24_http_new(&hooks, agent);
 		pfree(agent);
+		if (pool != NULL)
+		{
+			RegisterXactCallback(at_xact, NULL);
+			RegisterSubXactCallback(at_subxact, NULL);
+		}
 	}
 	if (pool == NULL)
 		ereport(ERROR,
@@ -105,7 +132,7 @@ rebuild_set(void)
 {
 	int			kept = 0;
 
-	for (int i = FIXED_EVENTS; i < slot_count; i++)
+	for (int i = 0; i < slot_count; i++)
 	{
 		if (slots[i] == NULL)
 			continue;
@@ -114,7 +141,7 @@ rebuild_set(void)
 		slots[i] = NULL;
 		kept++;
 	}
-	slot_count = FIXED_EVENTS;
+	slot_count = 0;
 	if (set != NULL)
 	{
 		WaitEventSet *old_set = set;
@@ -132,9 +159,14 @@ rebuild_set(void)
 		memset(slots, 0, limit * sizeof(B24Socket *));
 		slot_limit = limit;
 	}
+	set_is_stale = true;		/* until it is complete */
 	set = b24_create_wait_event_set(slot_limit);
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+
+	/* in single-user mode there is no postmaster; the place stays empty */
+	if (IsUnderPostmaster)
+		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	slot_count = IsUnderPostmaster ? FIXED_EVENTS : FIXED_EVENTS - 1;
 	set_is_stale = false;
 }
 
@@ -150,24 +182,32 @@ update_set(void)
 	{
 		if (s->closed)
 		{
-			/* the kernel has forgotten it already; its slot stays empty */
+			/*
+			 * The kernel has forgotten it already; its slot stays empty.  But
+			 * one that is libcurl's own may be open, and come again.
+			 */
 			if (s->position >= 0)
+			{
 				slots[s->position] = NULL;
+				set_is_stale = set_is_stale || !s->ours;
+			}
 			free(s);
 		}
 		else if (wishes(s) == 0)
 			continue;
-		else if (s->position < 0 && slot_count == slot_limit)
+		else if (s->position < 0 && (set_is_stale || slot_count == slot_limit))
 		{
 			b24_http_tell_again(pool, s);
 			rebuild_set();
 		}
 		else if (s->position < 0)
 		{
+			set_is_stale = true;	/* until it is in there */
 			s->armed = wishes(s);
 			s->position = AddWaitEventToSet(set, s->armed, s->fd, NULL, NULL);
 			slots[s->position] = s;
 			slot_count = s->position + 1;
+			set_is_stale = false;
 		}
 		else if (s->armed != wishes(s))
 		{

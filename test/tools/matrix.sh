@@ -97,6 +97,7 @@ build_root()
 
 	include=$(IFS=,; echo "${packages[*]},postgresql-$major")
 	# Release files of the development releases may read as expired.
+	# shellcheck disable=SC2016  # mmdebstrap's $1
 	run mmdebstrap --quiet --mode=root --variant=apt --include="$include" \
 		--aptopt='Acquire::Check-Valid-Until "false"' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \

@@ -418,25 +418,38 @@ test_long_integers_are_read_exactly(void **state)
 	};
 
 	for (size_t i = 0; i < COUNT(numbers); i++)
-	{
-		char		expected[100];
-
-		/* the digits, and an exponent that does not change the value */
-		snprintf(expected, sizeof(expected), "%se0", numbers[i]);
-		check_number(numbers[i], expected);
-	}
+		check_number(numbers[i], numbers[i]);
 }
 
 static void
 test_several_long_integers_are_read_in_one_text(void **state)
 {
 	check_prints("[12345678901234567890,1,\"12345678901234567890\",-12345678901234567890]",
-				 "[12345678901234567890e0,1,\"12345678901234567890\",-12345678901234567890e0]");
+				 "[12345678901234567890,1,\"12345678901234567890\",-12345678901234567890]");
 	check_prints("{\"12345678901234567890\":12345678901234567890}",
-				 "{\"12345678901234567890\":12345678901234567890e0}");
+				 "{\"12345678901234567890\":12345678901234567890}");
 	check_prints("[\"\\\"12345678901234567890\",12345678901234567890]",
-				 "[\"\\\"12345678901234567890\",12345678901234567890e0]");
-	check_prints("[\"\\\\\",12345678901234567890]", "[\"\\\\\",12345678901234567890e0]");
+				 "[\"\\\"12345678901234567890\",12345678901234567890]");
+	check_prints("[\"\\\\\",12345678901234567890]", "[\"\\\\\",12345678901234567890]");
+}
+
+static void
+test_what_was_written_with_e0_keeps_it(void **state)
+{
+	check_number("7e0", "7e0");
+	check_prints("[7e0,12345678901234567890]", "[7e0,12345678901234567890]");
+}
+
+static void
+test_characters_beyond_ascii_can_be_escaped(void **state)
+{
+	const char *text = "a\xc3\xa9\xe1\x9e\x80\xf0\x9f\x98\x80z";
+	char		out[100];
+
+	assert_int_equal(b24_escape_beyond_ascii(text, strlen(text), out), 26);
+	assert_string_equal(out, "a\\u00e9\\u1780\\ud83d\\ude00z");
+	assert_int_equal(b24_escape_beyond_ascii("", 0, out), 0);
+	assert_string_equal(out, "");
 }
 
 static void
@@ -646,6 +659,8 @@ main(void)
 		cmocka_unit_test(test_numbers_keep_their_digits),
 		cmocka_unit_test(test_long_integers_are_read_exactly),
 		cmocka_unit_test(test_several_long_integers_are_read_in_one_text),
+		cmocka_unit_test(test_what_was_written_with_e0_keeps_it),
+		cmocka_unit_test(test_characters_beyond_ascii_can_be_escaped),
 		cmocka_unit_test(test_long_integers_are_written_exactly),
 		cmocka_unit_test(test_what_is_no_number_is_refused),
 		cmocka_unit_test(test_the_same_letters_inside_strings_are_fine),
