@@ -18,7 +18,7 @@ COMMENT ON FOREIGN DATA WRAPPER bill24 IS
 CREATE FUNCTION bill24_check(server name DEFAULT 'bill24',
 	OUT step text, OUT ok boolean, OUT detail text, OUT hint text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_check(name) IS
 'tells step by step what works between this database and Bill24, and what to do about the rest';
 
@@ -128,7 +128,7 @@ CREATE FUNCTION bill24_create_customer(
 	wallets jsonb DEFAULT NULL,
 	server name DEFAULT 'bill24')
 RETURNS bill24_customer
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_create_customer(text, text, text, text, text, jsonb, name) IS
 'creates a customer at Bill24, now; wallets is an array of objects with name and currency';
 
@@ -137,7 +137,7 @@ CREATE FUNCTION bill24_get_customer(
 	server name DEFAULT 'bill24',
 	missing_ok boolean DEFAULT false)
 RETURNS bill24_customer
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_get_customer(text, name, boolean) IS
 'a customer with its wallets and their balances, from Bill24';
 
@@ -149,7 +149,7 @@ CREATE FUNCTION bill24_update_customer(
 	email text DEFAULT NULL,
 	server name DEFAULT 'bill24')
 RETURNS bill24_customer
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_update_customer(text, text, text, text, text, name) IS
 'changes a customer at Bill24, now; what is NULL is not sent';
 
@@ -157,7 +157,7 @@ CREATE FUNCTION bill24_delete_customer(
 	sync_code text,
 	server name DEFAULT 'bill24')
 RETURNS bill24_result
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_delete_customer(text, name) IS
 'deletes a customer at Bill24, now; refused while there is money in its wallets';
 
@@ -169,7 +169,7 @@ CREATE FUNCTION bill24_get_wallet_balance(
 	server name DEFAULT 'bill24',
 	missing_ok boolean DEFAULT false)
 RETURNS SETOF bill24_wallet
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 2;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 2;
 COMMENT ON FUNCTION bill24_get_wallet_balance(text, name, boolean) IS
 'the wallets of a customer with their balances, from Bill24';
 
@@ -184,7 +184,7 @@ RETURNS TABLE (
 	currency text,
 	sqlstate text,
 	error text)
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_get_wallet_balances(text[], name) IS
 'the wallets of many customers, concurrently: a row per wallet, or one that tells why there is none';
 
@@ -193,7 +193,7 @@ CREATE FUNCTION bill24_get_payment_methods(
 	server name DEFAULT 'bill24',
 	missing_ok boolean DEFAULT false)
 RETURNS SETOF bill24_payment_method
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 5;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 5;
 COMMENT ON FUNCTION bill24_get_payment_methods(text, name, boolean) IS
 'the ways in which a customer can pay';
 
@@ -207,7 +207,7 @@ CREATE FUNCTION bill24_get_wallet_history(
 	page_size integer DEFAULT 30,
 	server name DEFAULT 'bill24')
 RETURNS jsonb
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_get_wallet_history(text, text, text, timestamp, timestamp, integer, integer, name) IS
 'what happened in a customer''s wallets, as Bill24 answers it (the answer is not documented)';
 
@@ -226,12 +226,12 @@ CREATE FUNCTION bill24_settle_payment(
 	payment_method_token text DEFAULT NULL,
 	total_tax numeric DEFAULT NULL,
 	total_amount_khr numeric DEFAULT NULL,
-	exchange_rate_khr text DEFAULT NULL,
+	exchange_rate_khr numeric DEFAULT NULL,
 	details jsonb DEFAULT NULL,
 	server name DEFAULT 'bill24')
 RETURNS bill24_settlement
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION bill24_settle_payment(text, text, numeric, text, text, timestamptz, timestamptz, text, text, numeric, numeric, text, jsonb, name) IS
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION bill24_settle_payment(text, text, numeric, text, text, timestamptz, timestamptz, text, text, numeric, numeric, numeric, jsonb, name) IS
 'pushes a bill and charges it to the customer, now and never twice by itself; ref_id is its key';
 
 CREATE FUNCTION bill24_fetch_bills(
@@ -241,7 +241,7 @@ CREATE FUNCTION bill24_fetch_bills(
 	currency text DEFAULT NULL,
 	server name DEFAULT 'bill24')
 RETURNS SETOF bill24_bill
-AS 'MODULE_PATHNAME', 'bill24_get_bills' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'bill24_get_bills' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_fetch_bills(date, date, text, text, name) IS
 'use bill24_get_bills() instead, which calls this where it can stop early';
 
@@ -258,7 +258,7 @@ CREATE FUNCTION bill24_get_bills(
 	currency text DEFAULT NULL,
 	server name DEFAULT 'bill24')
 RETURNS SETOF bill24_bill
-LANGUAGE sql STABLE PARALLEL UNSAFE
+LANGUAGE sql STABLE PARALLEL UNSAFE COST 10000
 AS 'SELECT (s.bill).*
 	FROM (SELECT @extschema@.bill24_fetch_bills(from_date, to_date, sync_code, currency, server) AS bill) s';
 COMMENT ON FUNCTION bill24_get_bills(date, date, text, text, name) IS
@@ -269,7 +269,7 @@ CREATE FUNCTION bill24_get_bill(
 	server name DEFAULT 'bill24',
 	missing_ok boolean DEFAULT false)
 RETURNS bill24_bill
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_get_bill(text, name, boolean) IS
 'a bill by its ref_id';
 
@@ -278,7 +278,7 @@ CREATE FUNCTION bill24_get_transaction(
 	server name DEFAULT 'bill24',
 	missing_ok boolean DEFAULT false)
 RETURNS bill24_transaction
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_get_transaction(text, name, boolean) IS
 'the payment of a bill, by the bill''s ref_id';
 
@@ -295,13 +295,13 @@ CREATE FUNCTION bill24_onboard_sub_biller(
 	currency text DEFAULT NULL,
 	server name DEFAULT 'bill24')
 RETURNS jsonb
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_onboard_sub_biller(text, text, text, text, text, text, text, name) IS
 'makes a sub-biller; with bank_id, which needs return_url, also a link for its bank account';
 
 CREATE FUNCTION bill24_get_available_banks(server name DEFAULT 'bill24')
 RETURNS jsonb
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_get_available_banks(name) IS
 'the banks at which sub-billers can have accounts, as Bill24 answers it (the answer is not documented)';
 
@@ -312,7 +312,7 @@ CREATE FUNCTION bill24_add_link_account(
 	currency text DEFAULT NULL,
 	server name DEFAULT 'bill24')
 RETURNS jsonb
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_add_link_account(text, text, text, text, name) IS
 'a link where a sub-biller adds its bank account';
 
@@ -321,7 +321,7 @@ CREATE FUNCTION bill24_verify_linked_account(
 	bank_id text DEFAULT NULL,
 	server name DEFAULT 'bill24')
 RETURNS jsonb
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_verify_linked_account(text, text, name) IS
 'the bank accounts that a sub-biller has linked';
 
@@ -334,7 +334,7 @@ CREATE FUNCTION bill24_request(
 	body jsonb DEFAULT NULL,
 	server name DEFAULT 'bill24')
 RETURNS jsonb
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION bill24_request(text, text, jsonb, name) IS
 'sends a request to any path of the server and returns the whole answer';
 

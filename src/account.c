@@ -23,6 +23,7 @@
 #include "compat.h"
 #include "foreign/foreign.h"
 #include "storage/fd.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
@@ -368,10 +369,20 @@ b24_account_try(const char *name, B24Problem *problem)
 
 	/* what was revoked is revoked, also in the middle of a transaction */
 	AcceptInvalidationMessages();
-	serverid = get_foreign_server_oid(name, false);
+	serverid = get_foreign_server_oid(name, true);
+	if (!OidIsValid(serverid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("server \"%s\" does not exist", name),
+				 errhint("Make it with CREATE SERVER %s FOREIGN DATA WRAPPER bill24 OPTIONS (base_url '...'), or name another in the argument \"server\".",
+						 quote_identifier(name))));
 	rights = b24_server_aclcheck(serverid, userid);
 	if (rights != ACLCHECK_OK)
-		aclcheck_error(rights, OBJECT_FOREIGN_SERVER, name);
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for foreign server %s", name),
+				 errhint("The owner can GRANT USAGE ON FOREIGN SERVER %s.",
+						 quote_identifier(name))));
 
 	entry = lookup(serverid, userid);
 	if (entry != NULL)

@@ -165,7 +165,7 @@ put_reply(Batch *batch, const B24Job *job)
 
 	if (reply->status != B24_OK)
 	{
-		char	   *message = b24_reply_message(secrets, reply);
+		char	   *message = b24_reply_message(batch->endpoint, secrets, reply);
 		char	   *detail = b24_reply_detail(secrets, reply);
 
 		put_row(batch, code, NULL, b24_sqlstate(reply->status),

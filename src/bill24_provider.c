@@ -138,6 +138,25 @@ unreadable(B24Reply *reply, const B24HttpAnswer *answer, const char *why)
 }
 
 /*
+ * Settle Payment tells of the bill and of the payment apart.  What they say
+ * beside "success" is not documented, so anything else leaves it open.
+ */
+static bool
+is_settled(const B24Json *root)
+{
+	static const char *const paths[] = {"data.bill.status", "data.payment.status"};
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+	{
+		const char *status = b24_json_string(b24_json_path(root, paths[i]), NULL);
+
+		if (status == NULL || strcmp(status, "success") != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
  * Decides what an answer means.  Business errors come with HTTP status 200,
  * so the code decides; but a status that is no success never becomes one.
  */
@@ -186,6 +205,11 @@ decode(const B24Endpoint *endpoint, const B24HttpAnswer *answer,
 	reply->result = b24_json_path(reply->root, endpoint->result);
 	if (reply->result == NULL && endpoint->path != NULL)
 		unreadable(reply, answer, "the code says success, but there is no data");
+	else if (endpoint == &b24_endpoints[B24_EP_settle_payment] && !is_settled(reply->root))
+	{
+		reply->result = NULL;
+		unreadable(reply, answer, "the code says success, but not both bill and payment do");
+	}
 }
 
 /*
@@ -368,9 +392,17 @@ b24_settle_hash(const B24Secrets *secrets, B24Json *wire, B24Problem *problem)
 	size_t		length = 0;
 	bool		ok;
 
+	const char *rate = b24_json_number(b24_json_get(wire, "exchange_rate_khr"));
+
 	if (secrets->hash_token == NULL)
 		return b24_problem(problem, B24_NO_CREDENTIAL,
 						   "the account has no \"hash_token\"");
+
+	/* of all numbers, the page has this one as a text */
+	if (rate != NULL &&
+		!b24_json_put(wire, "exchange_rate_khr",
+					  b24_json_new_string(rate, strlen(rate))))
+		return b24_problem(problem, B24_NO_MEMORY, "out of memory");
 	(void) b24_json_text(wire, &length);
 	size += length;				/* all parts stand in that text */
 	message = malloc(size);

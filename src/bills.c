@@ -32,6 +32,7 @@ typedef struct Paging
 	long		page;			/* counted from 1 */
 	int64		seen;			/* bills before this page */
 	char	   *previous;		/* text of the page before, to notice a repeat */
+	int64		most;			/* bills that there may be; -1 if not told */
 	bool		more;
 } Paging;
 
@@ -49,12 +50,13 @@ contradiction(const char *what)
 	ereport(ERROR,
 			(errcode(b24_sqlstate(B24_NONSENSE)),
 			 errmsg("could not read the answer to get_bills"),
-			 errdetail("The server's paging contradicts itself: %s.", what)));
+			 errdetail("The server's paging contradicts itself: %s.", what),
+			 errhint("Ask for a shorter period, or for one customer.")));
 }
 
 /* Is there another page?  Raises what cannot be. */
 static bool
-is_there_more(const Paging *paging, const B24Json *pagination, size_t count)
+is_there_more(Paging *paging, const B24Json *pagination, size_t count)
 {
 	long		index = count_in(pagination, "page_index");
 	long		pages = count_in(pagination, "page_count");
@@ -62,6 +64,10 @@ is_there_more(const Paging *paging, const B24Json *pagination, size_t count)
 	long		size = count_in(pagination, "page_size");
 	int64		seen = paging->seen + count;
 
+	/* some more may be made while we read, but not without end */
+	if (paging->page == 1)
+		paging->most = rows < 0 && pages < 0 ? -1 :
+			Max((int64) rows, (int64) pages * PAGE_SIZE) * 11 / 10 + 2 * PAGE_SIZE;
 	if (index >= 0 && index != paging->page)
 		contradiction(psprintf("page %ld was asked for and page %ld came",
 							   paging->page, index));
@@ -71,8 +77,8 @@ is_there_more(const Paging *paging, const B24Json *pagination, size_t count)
 			contradiction(psprintf("page %ld of %ld is empty", paging->page, pages));
 		return false;
 	}
-	if (rows >= 0 && seen > (int64) rows + PAGE_SIZE && paging->page < pages)
-		contradiction(psprintf("more bills came than the %ld there are", rows));
+	if (paging->most >= 0 && seen > paging->most)
+		contradiction("more bills come than the first page said there were");
 	if (paging->page < pages)
 		return true;
 
@@ -108,6 +114,7 @@ fetch_page(Paging *paging)
 	const char *text;
 	size_t		length = 0;
 	B24Problem	problem;
+	MemoryContext old = MemoryContextSwitchTo(job->context);
 
 	paging->page++;
 	if (!b24_json_each(paging->first->arguments, copy_argument, job->arguments))
@@ -142,6 +149,7 @@ fetch_page(Paging *paging)
 	paging->seen += b24_json_length(bills);
 	if (paging->previous != NULL)
 		pfree(paging->previous);
+	MemoryContextSwitchTo(old);
 	paging->previous = paging->more ? pstrdup(text) : NULL;
 	if (paging->job != NULL)
 		b24_job_free(paging->job);

@@ -51,7 +51,8 @@ b24_call_account(const B24CallSite *site, FunctionCallInfo fcinfo)
 	if (i < 0 || PG_ARGISNULL(i))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"server\" must not be NULL")));
+				 errmsg("argument \"server\" must not be NULL"),
+				 errhint("Leave it out to call the server \"bill24\".")));
 	return b24_account_open(NameStr(*PG_GETARG_NAME(i)));
 }
 
@@ -65,26 +66,41 @@ b24_call_missing_ok(const B24CallSite *site, FunctionCallInfo fcinfo)
 }
 
 /*
- * A look-up that answers about something else than was asked is no answer.
- * Only for operations without effect: theirs must not hide behind this.
+ * A look-up that does not say what it is about, or is about something else
+ * than was asked, is no answer.
  */
 static void
 check_echo(const B24Job *job)
 {
-	static const char *const keys[] = {"sync_code", "ref_id"};
+	static const struct
+	{
+		B24EndpointId endpoint;
+		const char *argument;
+		const char *field;
+	}			keys[] = {
+		{B24_EP_get_customer, "sync_code", "sync_code"},
+		{B24_EP_get_bill, "ref_id", "ref_id"},
+		{B24_EP_get_transaction, "ref_id", "reference_id"},
+	};
 
-	if (job->endpoint->changes || b24_json_type(job->reply.result) != B24_JSON_OBJECT)
-		return;
 	for (int i = 0; i < lengthof(keys); i++)
 	{
-		const char *asked = b24_json_string(b24_json_get(job->arguments, keys[i]), NULL);
-		const char *told = b24_json_string(b24_json_get(job->reply.result, keys[i]), NULL);
+		const B24Json *field = b24_json_get(job->reply.result, keys[i].field);
+		const char *asked = b24_json_string(b24_json_get(job->arguments,
+														 keys[i].argument), NULL);
+		const char *told = b24_json_string(field, NULL);
+		B24Problem	problem;
 
-		if (asked != NULL && told != NULL && strcmp(asked, told) != 0)
-			ereport(ERROR,
-					(errcode(b24_sqlstate(B24_NONSENSE)),
-					 errmsg("could not read the answer to %s", job->endpoint->name),
-					 errdetail("It is about another %s than was asked for.", keys[i])));
+		if (job->endpoint != &b24_endpoints[keys[i].endpoint])
+			continue;
+		if (told == NULL)
+			told = b24_json_number(field);
+		if (told != NULL && strcmp(asked, told) == 0)
+			continue;
+		b24_problem(&problem, B24_NONSENSE,
+					told == NULL ? "it does not say which %s it is about" :
+					"it is about another %s than was asked for", keys[i].argument);
+		b24_report_misfit(job->endpoint, &problem);
 	}
 }
 
@@ -131,9 +147,9 @@ return_value(const B24CallSite *site, const B24Job *job,
 	const char *name = endpoint->result[0] != '\0' ? endpoint->result : "answer";
 	B24Problem	problem;
 
-	check_echo(job);
 	if (!b24_fits(site->result, job->reply.result, name, &problem))
 		b24_report_misfit(endpoint, &problem);
+	check_echo(job);
 	return b24_value(site->result, reading, job->reply.result, isnull);
 }
 

@@ -127,7 +127,8 @@ bill24_check(PG_FUNCTION_ARGS)
 	if (!ok)
 	{
 		put_step(set, "authorization", false,
-				 psprintf("%s (%s)", b24_reply_message(&account->secrets, &failure),
+				 psprintf("%s (%s)", b24_reply_message(&b24_endpoints[B24_EP_authorize],
+												   &account->secrets, &failure),
 						  b24_reply_detail(&account->secrets, &failure) != NULL ?
 						  b24_reply_detail(&account->secrets, &failure) : "no answer"),
 				 b24_status_info(failure.status)->hint);

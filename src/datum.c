@@ -259,7 +259,8 @@ b24_argument_put(const B24Parameter *p, Datum value, bool isnull,
 		if (p->required)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" must not be NULL", p->name)));
+					 errmsg("argument \"%s\" must not be NULL", p->name),
+					 errhint("Only arguments with a DEFAULT may be left out or NULL.")));
 		return;
 	}
 	json = value_json(p, value);

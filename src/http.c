@@ -808,11 +808,12 @@ B24Status
 b24_url_check_base(const char *text, B24Problem *problem)
 {
 	CURLU	   *url = curl_url();
+	char	   *port = NULL;
 	B24Status	status = B24_OK;
 
 	if (url == NULL)
 		return b24_problem(problem, B24_NO_MEMORY, "out of memory");
-	if (strncmp(text, "https://", 8) != 0 && strncmp(text, "http://", 7) != 0)
+	if (strncasecmp(text, "https://", 8) != 0 && strncasecmp(text, "http://", 7) != 0)
 		status = b24_problem(problem, B24_BAD_ARGUMENT,
 							 "it does not begin with https://");
 	else if (strpbrk(text, " \t\r\n\\") != NULL ||
@@ -825,6 +826,10 @@ b24_url_check_base(const char *text, B24Problem *problem)
 	else if (strchr(text, '?') != NULL || strchr(text, '#') != NULL)
 		status = b24_problem(problem, B24_BAD_ARGUMENT,
 							 "it contains a query or a fragment");
+	else if (curl_url_get(url, CURLUPART_PORT, &port, 0) == CURLUE_OK &&
+			 strtol(port, NULL, 10) == 0)
+		status = b24_problem(problem, B24_BAD_ARGUMENT, "there is no port 0");
+	curl_free(port);
 	curl_url_cleanup(url);
 	return status;
 }
@@ -832,5 +837,5 @@ b24_url_check_base(const char *text, B24Problem *problem)
 bool
 b24_url_is_https(const char *url)
 {
-	return strncmp(url, "https://", 8) == 0;
+	return strncasecmp(url, "https://", 8) == 0;
 }

@@ -104,7 +104,8 @@ parse_number(const B24Option *option, const char *value)
 	int			unit = option->kind == B24_OPTION_MILLISECONDS ? GUC_UNIT_MS :
 		option->kind == B24_OPTION_BYTES ? GUC_UNIT_BYTE : 0;
 
-	if (!parse_int(value, &number, unit, &hint))
+	if (!parse_int(value, &number, unit, &hint) ||
+		(unit == 0 && strspn(value, "0123456789") != strlen(value)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\": \"%s\"",
@@ -204,6 +205,8 @@ report_unknown(const char *name, Oid catalog)
 {
 	StringInfoData valid;
 	const char *nearest = b24_option_nearest(name, catalog);
+	Oid			elsewhere = catalog == SERVER ? MAPPING : SERVER;
+	const char *where = catalog == SERVER ? "user mapping" : "server";
 	const char *what = catalog == SERVER ? "server" :
 		catalog == MAPPING ? "user mapping" : "foreign-data wrapper";
 
@@ -219,6 +222,8 @@ report_unknown(const char *name, Oid catalog)
 			 errmsg("invalid option \"%s\" for a %s", name, what),
 			 valid.len > 0 ? errdetail("Valid options are: %s.", valid.data) :
 			 errdetail("There are no valid options in this context."),
+			 b24_option_find(name, elsewhere) != NULL ?
+			 errhint("\"%s\" is an option of a %s.", name, where) :
 			 nearest != NULL ? errhint("Perhaps you meant the option \"%s\".", nearest) : 0));
 }
 

@@ -112,6 +112,8 @@ request_to_jsonb(const B24Request *request)
 		*colon = '\0';
 		push(&state, name, string_value(colon + 2));
 	}
+	push(&state, "User-Agent", string_value(b24_user_agent()));
+	push(&state, "Accept-Encoding", string_value("gzip"));
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	push(&state, "body", request->body != NULL ? string_value(request->body) : null);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
@@ -147,6 +149,7 @@ bill24_preview(PG_FUNCTION_ARGS)
 	const B24Account *account;
 	const B24Endpoint *endpoint;
 	const B24Signature *signature;
+	const char *operation;
 	Oid			function;
 	B24Job	   *job;
 	B24Problem	problem;
@@ -154,8 +157,10 @@ bill24_preview(PG_FUNCTION_ARGS)
 
 	refuse_nulls(fcinfo, site, 3);
 	account = b24_call_account(site, fcinfo);
-	endpoint = find_operation(text_to_cstring(PG_GETARG_TEXT_PP(0)), extension,
-							  &function);
+	operation = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (strncmp(operation, "bill24_", 7) == 0)
+		operation += 7;			/* the function's name will do as well */
+	endpoint = find_operation(operation, extension, &function);
 	signature = b24_signature(function, CurrentMemoryContext);
 	job = b24_job_new(b24_exchange_new(account), endpoint);
 	b24_arguments_from_jsonb(signature, PG_GETARG_JSONB_P(1), job->arguments);

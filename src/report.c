@@ -32,7 +32,7 @@ static const struct
 }			lookups[] = {
 	{"settle_payment",
 		"The payment may have been made. Look it up with bill24_get_bill() by its ref_id before sending it again.",
-	"An earlier call may have paid it: look at it with bill24_get_bill() by its ref_id."},
+	"An earlier call may have paid it, or left it unpaid: look at it with bill24_get_bill() by its ref_id."},
 	{"create_customer",
 		"The customer may have been created. Look it up with bill24_get_customer() before sending it again.",
 	"An earlier call may have created it: look at it with bill24_get_customer()."},
@@ -106,9 +106,13 @@ quotable(const B24Secrets *secrets, const char *utf8)
 
 /* What went wrong, as a part of a sentence. */
 char *
-b24_reply_message(const B24Secrets *secrets, const B24Reply *reply)
+b24_reply_message(const B24Endpoint *endpoint, const B24Secrets *secrets,
+				  const B24Reply *reply)
 {
 	const char *message = b24_status_info(reply->status)->message;
+
+	if (reply->status == B24_NO_ANSWER && !endpoint->changes)
+		message = "no answer";
 
 	if (reply->of_login && reply->status == B24_UNREACHABLE)
 		message = "could not log in";
@@ -197,7 +201,8 @@ b24_report_misfit(const B24Endpoint *endpoint, const B24Problem *problem)
 			 errmsg("could not read the answer to %s", endpoint->name),
 			 errdetail("%s.", problem->text),
 			 endpoint->changes ?
-			 errhint("The provider reports success, so the operation has had its effect; only the answer cannot be shown.") : 0));
+			 errhint("The provider reports success, so the operation has had its effect; only the answer cannot be shown.") :
+			 errhint("The operation only reads, so it can be repeated.")));
 }
 
 /* Raises the error for an answer that is no success. */
@@ -205,7 +210,7 @@ void
 b24_report_reply(const char *server, const B24Endpoint *endpoint,
 				 const B24Secrets *secrets, const B24Reply *reply)
 {
-	char	   *message = b24_reply_message(secrets, reply);
+	char	   *message = b24_reply_message(endpoint, secrets, reply);
 	char	   *detail = b24_reply_detail(secrets, reply);
 	char	   *hint = b24_reply_hint(endpoint, reply);
 

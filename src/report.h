@@ -16,7 +16,8 @@ extern void b24_report_reply(const char *server, const B24Endpoint *endpoint,
 							 const B24Secrets *secrets, const B24Reply *reply);
 extern void b24_report_misfit(const B24Endpoint *endpoint,
 							  const B24Problem *problem);
-extern char *b24_reply_message(const B24Secrets *secrets,
+extern char *b24_reply_message(const B24Endpoint *endpoint,
+							   const B24Secrets *secrets,
 							   const B24Reply *reply);
 extern char *b24_reply_detail(const B24Secrets *secrets, const B24Reply *reply);
 extern char *b24_reply_hint(const B24Endpoint *endpoint, const B24Reply *reply);

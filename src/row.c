@@ -123,25 +123,24 @@ input(const B24Type *type, const char *text)
 							 type->typmod);
 }
 
-/* UTF-8 to the database's encoding; an error (22P05), or NULL, if it cannot be. */
+/*
+ * UTF-8 to the database's encoding.  What cannot be converted is an error, or
+ * NULL with a warning.
+ */
 static char *
 local_text(const B24Reading *reading, const char *utf8, size_t length)
 {
-	char	   *text;
-
-	if (!reading->tolerant)
-		return b24_text_from_utf8(utf8, length);
-	text = b24_text_try_from_utf8(utf8, length);
+	char	   *text = b24_text_try_from_utf8(utf8, length);
+	const char *column = reading->column != NULL ? reading->column : "answer";
 
 	/* no word about this one: it says in Khmer what message says in English */
-	if (text == NULL &&
-		(reading->column == NULL || strcmp(reading->column, "message_kh") != 0))
-		ereport(WARNING,
+	if (text == NULL && !(reading->tolerant && strcmp(column, "message_kh") == 0))
+		ereport(reading->tolerant ? WARNING : ERROR,
 				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("a text in the answer to %s has characters that encoding \"%s\" lacks",
-						reading->operation, GetDatabaseEncodingName()),
-				 errdetail("%s is returned as NULL.",
-						   reading->column != NULL ? reading->column : "It")));
+				 errmsg("\"%s\" in the answer to %s has characters that encoding \"%s\" lacks",
+						column, reading->operation, GetDatabaseEncodingName()),
+				 reading->tolerant ? errdetail("It is returned as NULL.") :
+				 errhint("A database with encoding UTF8 can hold all texts of the provider.")));
 	return text;
 }
 

@@ -72,23 +72,28 @@ static const B24StatusInfo infos[B24_STATUS_COUNT] = {
 		"Check token, client_id and secret in the user mapping."
 	},
 	[B24_REFUSED] = {
-		"refused", "KH000", B24_RETRY_NEVER, "refused by the provider", NULL
+		"refused", "KH000", B24_RETRY_NEVER, "refused by the provider",
+		"Code and message are the provider's own. Nothing was done."
 	},
 	[B24_INSUFFICIENT_FUNDS] = {
 		"insufficient_funds", "KH402", B24_RETRY_NEVER, "insufficient funds",
 		"The wallet has to be topped up first. The bill is kept unpaid, see bill24_get_bill(), and its ref_id cannot be used again."
 	},
 	[B24_NOT_FOUND] = {
-		"not_found", "KH404", B24_RETRY_NEVER, "not found", NULL
+		"not_found", "KH404", B24_RETRY_NEVER, "not found",
+		"Check the key, and that it was made on this server. Functions with an argument missing_ok can return NULL instead."
 	},
 	[B24_ALREADY_EXISTS] = {
-		"already_exists", "KH409", B24_RETRY_NEVER, "it already exists", NULL
+		"already_exists", "KH409", B24_RETRY_NEVER, "it already exists",
+		"Nothing was done. Look at what is there."
 	},
 	[B24_ALREADY_PAID] = {
-		"already_paid", "KH410", B24_RETRY_NEVER, "it is already paid", NULL
+		"already_paid", "KH410", B24_RETRY_NEVER, "it is already paid",
+		"Nothing was charged again."
 	},
 	[B24_INVALID] = {
-		"invalid", "KH422", B24_RETRY_NEVER, "the provider's validation failed", NULL
+		"invalid", "KH422", B24_RETRY_NEVER, "the provider's validation failed",
+		"Nothing was done. Correct what the message names."
 	},
 	[B24_BALANCE_NOT_ZERO] = {
 		"balance_not_zero", "KH423", B24_RETRY_NEVER, "the wallet balance is not zero",

@@ -68,6 +68,17 @@ at_subxact(SubXactEvent event, SubTransactionId self, SubTransactionId parent,
 		b24_http_abandon(pool);
 }
 
+/* Who we say we are; a packager's addition to the version stays at home. */
+const char *
+b24_user_agent(void)
+{
+	static char agent[64];
+
+	snprintf(agent, sizeof(agent), "bill24/%s PostgreSQL/%.*s", B24_VERSION,
+			 (int) strcspn(PG_VERSION, " "), PG_VERSION);
+	return agent;
+}
+
 /* The pool of this process, made at first use. */
 B24Http *
 b24_pool(void)
@@ -82,12 +93,7 @@ b24_pool(void)
 	initialized = true;
 	if (pool == NULL)
 	{
-		/* a packager's addition to the version stays at home */
-		char	   *agent = psprintf("bill24/%s PostgreSQL/%.*s", B24_VERSION,
-									 (int) strcspn(PG_VERSION, " "), PG_VERSION);
-
-		pool = b24_http_new(&hooks, agent);
-		pfree(agent);
+		pool = b24_http_new(&hooks, b24_user_agent());
 		if (pool != NULL)
 		{
 			RegisterXactCallback(at_xact, NULL);

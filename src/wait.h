@@ -20,6 +20,7 @@ typedef struct B24Waiter
 	void		(*done) (struct B24Waiter *waiter); /* or NULL */
 } B24Waiter;
 
+extern const char *b24_user_agent(void);
 extern B24Http *b24_pool(void);
 extern int	b24_pool_expect(int transfers);
 extern void b24_pool_wait(void);

@@ -143,13 +143,13 @@ SELECT customer_name('C0001');
 SELECT split_part(try($$SELECT bill24_get_customer('C0001')$$), ':', 1) LIMIT 1;
 RESET ROLE;
 
--- credentials in a file, which others cannot read
+-- credentials in a file, which others cannot read (COPY doubles a backslash, tr undoes that)
 SELECT current_setting('data_directory') || '/regress_bill24.json' AS file \gset
 CREATE FUNCTION file(content text, mode text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	path text := current_setting('data_directory') || '/regress_bill24.json';
 BEGIN
-	EXECUTE format('COPY (SELECT %L) TO PROGRAM %L', content, format('umask 077; cat > "%s"; chmod %s "%s"', path, mode, path));
+	EXECUTE format('COPY (SELECT %L) TO PROGRAM %L', content, format('umask 077; tr -s "\\\\" > "%s"; chmod %s "%s"', path, mode, path));
 END $$;
 CREATE USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (credentials_file :'file');
 SELECT try($$SELECT bill24_get_customer('C0001')$$);
@@ -190,6 +190,21 @@ SELECT file('', '600');
 SELECT try($$SELECT bill24_get_customer('C0001')$$);
 SELECT file(repeat(' ', 100000) || '{}', '600');
 SELECT try($$SELECT bill24_get_customer('C0001')$$);
+SELECT file('{"token": "00000000-0000-4000-8000-000000000001\u0000", "client_id": "demo_client", "secret": "demo-secret"}', '600');
+SELECT try($$SELECT bill24_get_customer('C0001')$$);
+SELECT file('{"token": "00000000-0000-4000-8000-000000000001", "client_id": "demo_client", "secret": "hidden\u0000value"}', '600');
+SELECT try($$SELECT bill24_get_customer('C0001')$$);
+SELECT file('{"token": "\u0000"}', '600');
+SELECT try($$SELECT bill24_get_customer('C0001')$$);
+-- what is no file is refused at once (after a while the pipe opens, so that nobody waits for ever)
+SET statement_timeout = '1s';
+COPY (SELECT) TO PROGRAM 'rm regress_bill24.json; mkfifo -m 600 regress_bill24.json; (sleep 2; : <> regress_bill24.json) </dev/null >/dev/null 2>&1 &';
+SELECT try($$SELECT bill24_get_customer('C0001')$$);
+COPY (SELECT) TO PROGRAM 'rm regress_bill24.json; mkdir -m 700 regress_bill24.json';
+SELECT try($$SELECT bill24_get_customer('C0001')$$);
+COPY (SELECT) TO PROGRAM 'rmdir regress_bill24.json; ln -s /dev/zero regress_bill24.json';
+SELECT try($$SELECT bill24_get_customer('C0001')$$);
+RESET statement_timeout;
 COPY (SELECT) TO PROGRAM 'rm regress_bill24.json';
 SELECT split_part(try($$SELECT bill24_get_customer('C0001')$$), ':', 1) LIMIT 1;
 ALTER USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (SET credentials_file '/');

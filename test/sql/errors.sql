@@ -190,6 +190,66 @@ SELECT changing('{"kind": "body", "effect": false, "body": {"code": "999",
 SELECT changing(jsonb_build_object('kind', 'body', 'effect', false, 'body',
 	jsonb_build_object('code', '999', 'message', 'token ' || repeat('eyJhbGciOi.', 20) || ' is wrong')));
 
+-- nor where the text is cut: not at the end of a long message, and not in a code that is none
+SELECT t LIKE '%...%' AS shortened, t ~ 'demo-(s|h)|demo_c|00000000-' AS shown FROM generate_series(570, 605) n, LATERAL (
+	SELECT string_agg(t, E'\n') AS t FROM changing(jsonb_build_object('kind', 'body', 'effect', false,
+		'body', jsonb_build_object('code', '999', 'message', repeat('a ', n / 2) || left(' ', n % 2) || 'demo-secret and more'))) t) c
+GROUP BY 1, 2 ORDER BY 1;
+SELECT changing('{"kind": "body", "effect": false, "body": {"code": "code-of-27-characters-demo-secret", "message": "Long code"}}');
+SELECT changing(jsonb_build_object('kind', 'body', 'effect', false, 'body', jsonb_build_object('code', repeat('9', 40), 'message', 'Long code')));
+SELECT changing('{"kind": "body", "effect": false, "body": {"code": "00000000-0000-4000-8000-000000000001", "message": "Long code"}}');
+SELECT changing('{"kind": "body", "effect": false, "body": "{\"code\": 1234567890123456789012345678901234567890, \"message\": \"Long code\"}"}');
+SELECT changing('{"kind": "body", "effect": false, "body": "{\"code\": \"000\\u0000\", \"message\": \"No code\", \"data\": {}}"}');
+SELECT changing('{"kind": "body", "effect": false, "body": "{\"code\": \"\\u0000\", \"message\": \"No code\", \"data\": {}}"}');
+SELECT reading('{"kind": "body", "body": "{\"code\": \"SUCCESS\\u0000SUCCESS\", \"message\": \"No code\", \"data\": {\"name\": \"Not this\"}}"}');
+-- the longest code that is shown, and the first that is not
+SELECT substring(t FROM 'code (9*)') IS NOT NULL AS shown, min(n), max(n) FROM generate_series(1, 60) n, LATERAL (
+	SELECT string_agg(t, E'\n') AS t FROM changing(jsonb_build_object('kind', 'body', 'effect', false,
+		'body', jsonb_build_object('code', repeat('9', n), 'message', 'Long code'))) t) c
+GROUP BY 1 ORDER BY 1 DESC;
+-- the same in a refused login
+CREATE SERVER refusing FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');
+CREATE USER MAPPING FOR CURRENT_USER SERVER refusing OPTIONS (
+	token '00000000-0000-4000-8000-000000000002', client_id 'another_client', secret 'another-secret');
+SELECT bill24_request('POST', '/_sim/fault', '{"path": "/merchantsecurity/authorize", "match": "another", "kind": "body", "effect": false,
+	"body": {"code": "code-of-27-characters-another-secret", "message": "another-secret and another_client"}}') IS NOT NULL AS asked;
+SELECT try($$SELECT bill24_get_customer('C0001', 'refusing')$$);
+
+-- a secret of nothing but what takes its place
+SET statement_timeout = '5s';
+CREATE SERVER asterisks FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');
+CREATE USER MAPPING FOR CURRENT_USER SERVER asterisks OPTIONS (
+	token '00000000-0000-4000-8000-000000000001', client_id 'demo_client', secret 'demo-secret', hash_token '******');
+SELECT bill24_request('POST', '/_sim/fault', '{"path": "/customer/update", "kind": "body", "effect": false,
+	"body": {"code": "999", "message": "***************** and demo-secret"}}') IS NOT NULL AS asked;
+SELECT try($$SELECT bill24_update_customer('C0001', 'Customer A', server => 'asterisks')$$);
+RESET statement_timeout;
+SET client_min_messages = warning;
+DROP SERVER refusing CASCADE;
+DROP SERVER asterisks CASCADE;
+SET client_min_messages = notice;
+
+-- long numbers where a text belongs keep their digits, in a document as well
+CREATE FUNCTION told_as_id(number text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM bill24_request('POST', '/_sim/fault', jsonb_build_object('path', '/customer/get_customer_detail',
+		'kind', 'patch', 'raw', jsonb_build_object('data.id', number)));
+	RETURN (bill24_get_customer('C0001')).id;
+END $$;
+CREATE FUNCTION told_in_document(number text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM bill24_request('POST', '/_sim/fault', jsonb_build_object('path', '/document', 'kind', 'body', 'effect', false,
+		'body', format('{"code": "000", "data": [%s, {"id": %s}]}', number, number)));
+	RETURN (SELECT concat_ws(' ', d #>> '{data,0}', d #>> '{data,1,id}') FROM bill24_request('GET', '/document') d);
+END $$;
+SELECT n AS number, told_as_id(n) = n AS text, told_in_document(n) = n || ' ' || n AS document
+FROM unnest('{1, 999999999999999999, 1000000000000000000, 1234567890123456789, -1234567890123456789, 9223372036854775807, 9223372036854775808,
+	-9223372036854775808, -9223372036854775809, 9999999999999999999, 12345678901234567890, 18446744073709551615, 18446744073709551616,
+	12345678901234567890123, 99999999999999999999999999999999999999, 1000000000000000000000000000000000000000000000000000000000001}'::text[]) n;
+SELECT told_as_id(repeat('1234567890', 10)) = repeat('1234567890', 10) AS same, told_in_document(repeat('7', 500)) = repeat('7', 500) || ' ' || repeat('7', 500) AS same_in_document;
+DROP FUNCTION told_as_id(text);
+DROP FUNCTION told_in_document(text);
+
 -- arguments
 SELECT try($$SELECT bill24_create_customer('', 'Name')$$);
 SELECT try($$SELECT bill24_create_customer(NULL, 'Name')$$);

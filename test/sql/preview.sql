@@ -114,6 +114,49 @@ SELECT split_part(try($$SELECT bill24_preview('get_wallet_history', '{"sync_code
 SELECT split_part(try($$SELECT bill24_preview('get_wallet_history', '{"sync_code": "C0001", "from_time": "no time"}')$$), ':', 1);
 SELECT split_part(try($$SELECT bill24_preview('get_bills', '{"from_date": "2025-02-30", "to_date": "2025-03-01"}')$$), ':', 1);
 
+-- functions of the same names that another has made are no operations: neither their DEFAULTs nor their types' input run
+CREATE ROLE regress_bill24_maker;
+SELECT current_schema AS schema \gset
+GRANT CREATE, USAGE ON SCHEMA :"schema" TO regress_bill24_maker;
+SET ROLE regress_bill24_maker;
+-- (immutable, so that it runs where an expression is simplified)
+CREATE FUNCTION trap(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	RAISE WARNING 'the trap runs: %', value;
+	RETURN value;
+END $$;
+CREATE FUNCTION trapped_value(value text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	RAISE WARNING 'the trap runs for a domain: %', value;
+	RETURN true;
+END $$;
+CREATE DOMAIN trapping AS text CHECK (trapped_value(value));
+CREATE FUNCTION bill24_get_bill(ref_id text DEFAULT trap('DEFAULT of get_bill'), more text DEFAULT trap('another'), server name DEFAULT 'bill24')
+	RETURNS text LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION bill24_get_customer(sync_code trapping DEFAULT trap('DEFAULT of get_customer'), server name DEFAULT 'bill24')
+	RETURNS text LANGUAGE sql AS 'SELECT $1::text';
+CREATE FUNCTION bill24_authorize(token trapping DEFAULT trap('DEFAULT of authorize'), server name DEFAULT 'bill24')
+	RETURNS text LANGUAGE sql AS 'SELECT $1::text';
+RESET ROLE;
+SET client_min_messages = warning;
+SELECT preview('get_bill', '{"ref_id": "R0001"}');
+SELECT try($$SELECT bill24_preview('get_bill', '{}')$$);
+SELECT try($$SELECT bill24_preview('get_bill', '{"more": "x"}')$$);
+SELECT preview('get_customer', '{"sync_code": "C0001"}');
+SELECT try($$SELECT bill24_preview('get_customer', '{}')$$);
+SELECT try($$SELECT bill24_preview('authorize', '{"token": "x"}')$$) ~ '^22023: unknown operation "authorize"' AS refused LIMIT 1;
+SELECT try($$SELECT bill24_preview('authorize', '{}')$$) ~ '^22023: unknown operation "authorize"' AS refused LIMIT 1;
+SELECT count(*) AS lines, bool_or(t ~ 'authorize') AS named FROM try($$SELECT bill24_preview('none', '{}')$$) t;
+DROP FUNCTION bill24_get_bill(text, text, name);
+DROP FUNCTION bill24_get_customer(trapping, name);
+DROP FUNCTION bill24_authorize(trapping, name);
+DROP DOMAIN trapping;
+DROP FUNCTION trapped_value(text);
+DROP FUNCTION trap(text);
+REVOKE ALL ON SCHEMA :"schema" FROM regress_bill24_maker;
+DROP ROLE regress_bill24_maker;
+SET client_min_messages = notice;
+
 -- the options of the account matter, its reachability does not
 ALTER USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (DROP hash_token);
 SELECT try($$SELECT bill24_preview('settle_payment', '{"ref_id": "R0001", "sync_code": "C0001", "amount": 100, "currency": "KHR", "payment_to": "ST001",

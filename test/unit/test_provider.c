@@ -78,14 +78,40 @@ check_nonsense(const char *name, long http_status, const char *body, const char 
 /*
  * Success
  */
+/* Data that is a success for every operation. */
+#define SETTLED "{\"bill\":{\"status\":\"success\"},\"payment\":{\"status\":\"success\"},\"token\":\"t\"}"
+
+static void
+test_a_settlement_needs_bill_and_payment_to_succeed(void **state)
+{
+	static const char *const data[] = {
+		"{}", "null", "[]", "\"success\"",
+		"{\"bill\":{\"status\":\"success\"}}",
+		"{\"payment\":{\"status\":\"success\"}}",
+		"{\"bill\":{\"status\":\"success\"},\"payment\":null}",
+		"{\"bill\":{\"status\":\"success\"},\"payment\":{\"status\":\"failed\"}}",
+		"{\"bill\":{\"status\":\"success\"},\"payment\":{\"status\":\"pending\"}}",
+		"{\"bill\":{\"status\":\"failed\"},\"payment\":{\"status\":\"success\"}}",
+		"{\"bill\":{\"status\":true},\"payment\":{\"status\":\"success\"}}",
+	};
+
+	for (size_t i = 0; i < COUNT(data); i++)
+	{
+		char		body[300];
+
+		snprintf(body, sizeof(body), "{\"code\":\"SUCCESS\",\"data\":%s}", data[i]);
+		check("settle_payment", 200, body, B24_NONSENSE);
+	}
+}
+
 static void
 test_both_success_codes_are_success_everywhere(void **state)
 {
 	for (int i = 0; i < B24_EP_COUNT; i++)
 	{
-		check(b24_endpoints[i].name, 200, "{\"code\":\"000\",\"data\":{\"token\":\"t\"}}", B24_OK);
-		check(b24_endpoints[i].name, 200, "{\"code\":\"SUCCESS\",\"data\":[]}", B24_OK);
-		check(b24_endpoints[i].name, 201, "{\"code\":\"000\",\"data\":[]}", B24_OK);
+		check(b24_endpoints[i].name, 200, "{\"code\":\"000\",\"data\":" SETTLED "}", B24_OK);
+		check(b24_endpoints[i].name, 200, "{\"code\":\"SUCCESS\",\"data\":" SETTLED "}", B24_OK);
+		check(b24_endpoints[i].name, 201, "{\"code\":\"000\",\"data\":" SETTLED "}", B24_OK);
 	}
 }
 
@@ -141,7 +167,7 @@ test_the_result_is_the_part_the_row_names(void **state)
 {
 	static const char body[] =
 		"{\"code\":\"000\",\"message\":\" Done. \",\"message_kh\":\"ជោគជ័យ\","
-		"\"data\":{\"bill\":{\"status\":\"success\"}},\"more\":1}";
+		"\"data\":" SETTLED ",\"more\":1}";
 
 	for (int i = 0; i < B24_EP_COUNT; i++)
 	{
@@ -185,7 +211,8 @@ test_success_without_data_is_nonsense(void **state)
 	for (int i = 0; i < B24_EP_COUNT; i++)
 	{
 		const B24Endpoint *endpoint = &b24_endpoints[i];
-		B24Status	expected = endpoint->result[0] == '\0' ? B24_OK : B24_NONSENSE;
+		B24Status	expected = endpoint->result[0] == '\0' &&
+			i != B24_EP_settle_payment ? B24_OK : B24_NONSENSE;
 
 		check(endpoint->name, 200, "{\"code\":\"000\"}", expected);
 		check(endpoint->name, 200, "{\"code\":\"000\",\"data\":null}", expected);
@@ -941,6 +968,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_settlement_needs_bill_and_payment_to_succeed),
 		cmocka_unit_test(test_both_success_codes_are_success_everywhere),
 		cmocka_unit_test(test_of_the_table_only_authorize_succeeds_with_the_number_200),
 		cmocka_unit_test(test_what_merely_looks_like_success_is_none),
