@@ -68,10 +68,28 @@ only_in()
 	[ -z "$others" ] || complain "$2 belongs into $1 alone, and is in: ${others//$'\n'/ }"
 }
 
-only_in http.c '#[[:space:]]*include[[:space:]]*<curl/'
-only_in json.c '#[[:space:]]*include[[:space:]]*<json-c/'
-only_in hmac.c '#[[:space:]]*include[[:space:]]*<openssl/'
-only_in compat.h 'PG_VERSION_NUM'
+only_in http.c '#[[:space:]]*include[[:space:]]*[<"]curl/'
+only_in json.c '#[[:space:]]*include[[:space:]]*[<"]json-c/'
+only_in hmac.c '#[[:space:]]*include[[:space:]]*[<"]openssl/'
+only_in compat.h 'PG_(MAJOR)?VERSION_NUM|CATALOG_VERSION_NO'
+
+# ---- pure C stays pure ----
+
+# The files above the line "# B." of layers.txt; a header of PostgreSQL's client
+# library would compile without the server's include path.
+pure=$(sed -n '/^# B\./q; /^#/d; p' "$here/layers.txt" | tr ' ' '\n' | grep .)
+for name in $pure; do
+	for file in ${name%.[ch]}.c ${name%.[ch]}.h; do
+		[ -f "$file" ] || continue
+		! grep -nEi '#[[:space:]]*include.*(postgres|libpq|pg_)' "$file" >&2 ||
+			complain "$file must not know PostgreSQL"
+	done
+done
+
+# ---- everything is looked at ----
+
+folders=(*/)
+[ ${#folders[@]} -eq 0 ] || complain "src/ has no subdirectories: ${folders[*]}"
 
 # ---- exported names ----
 

@@ -23,7 +23,7 @@
 #
 # Nothing is in the database yet, not even the extension.
 #
-# test runs the suites named, or all: layers unit fuzz regress tap.
+# test runs the suites named, or all: layers unit fuzz regress tap readme.
 # B24_FUZZ_SECONDS (60) is how long it fuzzes.
 #
 # B24_NO_DEPS=1 skips looking for missing packages.
@@ -417,15 +417,32 @@ test_tap()
 	result tap "$good" "$bad" "$note"
 }
 
+# Every example of the README, beside one server.
+test_readme()
+{
+	local status=0 good bad
+
+	title readme
+	start_server
+	run_logged readme test/tools/with_simulator test/demo/readme_examples.sh || status=$?
+	good=$(count '^ok ' "$dir/log/readme")
+	bad=$(count '^not ok ' "$dir/log/readme")
+	if [ "$bad" = 0 ] && { [ $status != 0 ] || [ "$good" = 0 ]; }; then
+		bad=1
+	fi
+	result readme "$good" "$bad"
+}
+
 run_tests()
 {
-	local suites=" ${*:-layers unit fuzz regress tap} "
+	local suites=" ${*:-layers unit fuzz regress tap readme} "
 
 	[[ $suites != *' layers '* ]] || test_layers
 	[[ $suites != *' unit '* ]] || test_unit
 	[[ $suites != *' fuzz '* ]] || start_fuzz
 	[[ $suites != *' regress '* ]] || test_regress
 	[[ $suites != *' tap '* ]] || test_tap
+	[[ $suites != *' readme '* ]] || test_readme
 	[[ $suites != *' fuzz '* ]] || finish_fuzz
 	title "summary, PostgreSQL ${version#PostgreSQL }"
 	printf '%s\n%d passed, %d failed\n' "$summary" "$passed" "$failed"
