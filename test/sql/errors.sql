@@ -40,13 +40,13 @@ END $$;
 CREATE FUNCTION reading(fault jsonb) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM bill24_request('POST', '/_sim/fault', '{"path": "/customer/get_customer_detail"}' || fault);
-	RETURN QUERY SELECT regexp_replace(t, '(unknown: |connect: |not JSON: ).*?( \(HTTP|$)', '\1...\2')
+	RETURN QUERY SELECT regexp_replace(t, '(unknown: |no answer: |connect: |not JSON: ).*?( \(HTTP|$)', '\1...\2')
 		FROM try('SELECT bill24_get_customer(''C0001'')') t;
 END $$;
 CREATE FUNCTION changing(fault jsonb) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM bill24_request('POST', '/_sim/fault', '{"path": "/customer/update"}' || fault);
-	RETURN QUERY SELECT regexp_replace(t, '(unknown: |connect: |not JSON: ).*?( \(HTTP|$)', '\1...\2')
+	RETURN QUERY SELECT regexp_replace(t, '(unknown: |no answer: |connect: |not JSON: ).*?( \(HTTP|$)', '\1...\2')
 		FROM try('SELECT bill24_update_customer(''C0001'', ''Customer A'')') t;
 END $$;
 SET client_min_messages = notice;
@@ -96,10 +96,10 @@ SELECT reading('{"kind": "body", "body": "{\"code\":\"000\",\"data\":{\"name\":1
 SELECT reading('{"kind": "body", "body_base64": "eyJjb2RlIjoiMDAwIiwiZGF0YSI6eyJzeW5jX2NvZGUiOiJDMDAwMSIsIm5hbWUiOiIAIn19"}');
 SELECT reading('{"kind": "body", "body_base64": "eyJjb2RlIjoiMDAwIiwiZGF0YSI6eyJzeW5jX2NvZGUiOiJDMDAwMSIsIm5hbWUiOiL//iJ9fQ=="}');
 SELECT reading('{"kind": "body", "body_base64": "eyJjb2RlIjoiMzExIiwibWVzc2FnZSI6IuGeIn0="}');
-SELECT reading('{"kind": "body", "body_base64": "77u/eyJjb2RlIjoiMDAwIiwiZGF0YSI6eyJuYW1lIjoiQk9NIn19"}');
+SELECT reading('{"kind": "body", "body_base64": "77u/eyJjb2RlIjoiMDAwIiwiZGF0YSI6eyJzeW5jX2NvZGUiOiJDMDAwMSIsIm5hbWUiOiJCT00ifX0="}');
 -- the same NUL as an escape, and half a surrogate pair
 SELECT reading('{"kind": "body", "body": "{\"code\":\"000\",\"data\":{\"name\":\"a\\u0000b\"}}"}');
-SELECT reading('{"kind": "body", "body": "{\"code\":\"000\",\"data\":{\"name\":\"\\ud83d\\ude00\"}}"}');
+SELECT reading('{"kind": "body", "body": "{\"code\":\"000\",\"data\":{\"sync_code\":\"C0001\",\"name\":\"\\ud83d\\ude00\"}}"}');
 SELECT count(*) > 0 AS told FROM reading('{"kind": "body", "body": "{\"code\":\"000\",\"data\":{\"name\":\"\\ud83d\"}}"}');
 -- too deep
 SELECT reading(jsonb_build_object('kind', 'body', 'body', '{"code":"000","data":' || repeat('[', 100000)));

@@ -45,9 +45,10 @@ SET client_min_messages = notice;
 SELECT bill24_request('POST', '/_sim/reset') AS reset;
 
 -- a preview as it is; secrets are not in it
-SELECT jsonb_pretty(bill24_preview('get_customer', '{"sync_code": "C0001"}') - 'url');
+SELECT jsonb_pretty(bill24_preview('get_customer', '{"sync_code": "C0001"}') - 'url' #- '{headers,User-Agent}');
+SELECT bill24_preview('get_customer', '{"sync_code": "C0001"}') #>> '{headers,User-Agent}' ~ '^bill24/[0-9.]+ PostgreSQL/[0-9a-z.]+$' AS agent;
 SELECT bill24_preview('get_customer', '{"sync_code": "C0001"}') ->> 'url' = :'url' || '/customer/get_customer_detail' AS good;
-SELECT bill24_preview('get_available_banks', '{}') - 'url' AS preview;
+SELECT bill24_preview('get_available_banks', '{}') - 'url' #- '{headers,User-Agent}' AS preview;
 
 -- every operation
 SELECT preview('create_customer', '{"sync_code": "C0001", "name": "Customer A"}');
@@ -82,7 +83,8 @@ SELECT try($$SELECT bill24_preview('create_custommer', '{}')$$);
 SELECT try($$SELECT bill24_preview('authorize', '{}')$$) ~ '^22023: unknown operation "authorize"' AS refused LIMIT 1;
 SELECT try($$SELECT bill24_preview('request', '{}')$$) ~ '^22023: unknown operation "request"' AS refused LIMIT 1;
 SELECT try($$SELECT bill24_preview('preview', '{}')$$) ~ '^22023: unknown operation "preview"' AS refused LIMIT 1;
-SELECT try($$SELECT bill24_preview('bill24_get_customer', '{}')$$) ~ '^22023: unknown operation "bill24_get_customer"' AS refused LIMIT 1;
+-- the function's name will do as well
+SELECT bill24_preview('bill24_get_customer', '{"sync_code": "C0001"}') = bill24_preview('get_customer', '{"sync_code": "C0001"}') AS same;
 SELECT try($$SELECT bill24_preview('', '{}')$$) ~ '^22023: unknown operation ""' AS refused LIMIT 1;
 
 -- arguments

@@ -172,7 +172,7 @@ FROM unnest(ARRAY[
 	'{"kind": "body", "match": "S0000009", "body": {"code": "999", "message": "No", "message_kh": "ទេ"}}',
 	'{"kind": "body", "match": "S0000010", "body": {"code": "000"}}',
 	'{"kind": "unauthorized", "match": "S0000011"}']::jsonb[]) f;
-SELECT sync_code, balance, sqlstate, regexp_replace(error, '(unknown: | \().*', '\1...') AS error
+SELECT sync_code, balance, sqlstate, regexp_replace(error, '(unknown: |no answer: | \().*', '\1...') AS error
 FROM bill24_get_wallet_balances(ARRAY(SELECT 'S' || lpad(i::text, 7, '0') FROM generate_series(1, 12) i))
 ORDER BY sync_code;
 

@@ -378,10 +378,11 @@ is($_->{session}->wait->{sqlstate}, '57P01', "shut down, $_->{phase}->{name}")
 $sim->post('/_sim/clear_faults');
 requests_wait($sim, 0);
 
-# The same while one backend logs in and another waits for that.
+# The same while one backend logs in and another waits for that.  Should one end
+# before the other is told to, the other takes the login over, and hangs too.
 $node->start;
 $sim->post('/_sim/fault',
-	{ kind => 'hang', path => '/merchantsecurity/authorize' });
+	{ kind => 'hang', path => '/merchantsecurity/authorize', count => -1 });
 my @pair = map { Bill24Session->new($node) } 1 .. 2;
 $watcher = Bill24Session->new($node);
 $_->send($good) foreach @pair;
