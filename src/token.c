@@ -205,6 +205,9 @@ note_failure(Slot *slot, const B24Reply *reply, TimestampTz now)
 
 	if (text[0] == '\0' && reply->message != NULL)
 		text = reply->message;
+
+	/* what is cut off must lie beyond what is shown, where spaces are not */
+	text += strspn(text, " ");
 	if (reply->retry_after_s > 0)
 		wait_ms = Min(reply->retry_after_s, MAX_KEEP_S) * 1000;
 	slot->failed_until = now + wait_ms * INT64CONST(1000);

@@ -22,6 +22,7 @@ use warnings;
 
 use Carp;
 use Exporter 'import';
+use File::Temp ();
 use IPC::Open2;
 use Time::HiRes qw(time sleep);
 
@@ -234,15 +235,13 @@ sub wait_until
 # A directory for files of this test, which goes away with it.
 sub scratch
 {
-	return PostgreSQL::Test::Utils->can('tempdir')
-	  ? PostgreSQL::Test::Utils::tempdir()
-	  : TestLib::tempdir();
+	return File::Temp::tempdir(CLEANUP => 1);
 }
 
 # A port on which nobody listens, and which nobody is given by chance.
 sub free_port
 {
-	return PostgreSQL::Test::Cluster->can('get_free_port')
+	return defined &PostgreSQL::Test::Cluster::get_free_port
 	  ? PostgreSQL::Test::Cluster::get_free_port()
 	  : PostgresNode::get_free_port();
 }

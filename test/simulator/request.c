@@ -62,6 +62,25 @@ sim_request_append(SimRequest *request, const char *bytes, size_t size)
 }
 
 /*
+ * Parse a body that has a zero byte behind it; NULL if it is no JSON.
+ */
+static json_object *
+parse_body(json_tokener *tokener, int flags, const char *body, size_t size)
+{
+	json_object *json;
+
+	json_tokener_reset(tokener);
+	json_tokener_set_flags(tokener, flags);
+	/* with its final zero byte, since a number alone has no other end */
+	json = json_tokener_parse_ex(tokener, body, (int) size + 1);
+	if (json_tokener_get_error(tokener) == json_tokener_success &&
+		json_tokener_get_parse_end(tokener) >= size)
+		return json;
+	json_object_put(json);
+	return NULL;
+}
+
+/*
  * The request is complete: find its path, its route and its JSON.
  */
 void
@@ -79,19 +98,20 @@ sim_request_parse(SimRequest *request)
 	if (request->body_size == 0)
 		return;
 	if (tokener == NULL)
-	{
 		tokener = json_tokener_new();
-		json_tokener_set_flags(tokener, JSON_TOKENER_STRICT |
-							   JSON_TOKENER_VALIDATE_UTF8);
-	}
-	json_tokener_reset(tokener);
-	/* with its final zero byte, since a number alone has no other end */
-	request->json = json_tokener_parse_ex(tokener, request->body,
-										  (int) request->body_size + 1);
-	if (json_tokener_get_error(tokener) != json_tokener_success)
+	request->json = parse_body(tokener, JSON_TOKENER_STRICT |
+							   JSON_TOKENER_VALIDATE_UTF8,
+							   request->body, request->body_size);
+
+	/* json-c 0.18, if strict, takes all beyond ASCII for control characters */
+	for (size_t i = 0; request->json == NULL && i < request->body_size; i++)
 	{
-		json_object_put(request->json);
-		request->json = NULL;
+		if ((unsigned char) request->body[i] >= 0x80)
+		{
+			request->json = parse_body(tokener, JSON_TOKENER_VALIDATE_UTF8,
+									   request->body, request->body_size);
+			break;
+		}
 	}
 }
 

@@ -34,6 +34,12 @@ my $hash_token = 'demo-hash-token';
 # ---------------------------------------------------------------------------
 # Processes and requests
 
+# Nothing that is waited for takes so many seconds, not even on a busy machine.
+my $patience = 20;
+
+# Clocks and timers have a grain: this much too early is not too early.
+my $tick = 0.005;
+
 my %running;    # pid => 1
 END
 {
@@ -59,17 +65,38 @@ sub start
 	}
 	close $writer;
 	$running{$pid} = 1;
+	awaited($reader, 'the line of a simulator that starts');
 	my $line = <$reader> // '';
 	my ($port) = $line =~ /^b24sim ready port=(\d+)$/
 	  or die "unexpected first line: $line";
 	return { pid => $pid, port => $port };
 }
 
+# Give up, and say what for, if a file has nothing to read for too long.
+sub awaited
+{
+	my ($file, $what) = @_;
+	return if IO::Select->new($file)->can_read($patience);
+	die "waited $patience s for $what";
+}
+
+# sysread of what comes next.
+sub read_more
+{
+	my ($socket, $size, $what, $text) = @_;
+	awaited($socket, $what);
+	return sysread $socket, $_[3], $size, length $_[3];
+}
+
 sub stop
 {
 	my ($sim, $signal) = @_;
 	kill $signal // 'TERM', $sim->{pid};
+	local $SIG{ALRM} =
+	  sub { die "waited $patience s for a simulator to end" };
+	alarm $patience;
 	waitpid $sim->{pid}, 0;
+	alarm 0;
 	delete $running{ $sim->{pid} };
 	return $?;
 }
@@ -90,6 +117,14 @@ sub eventually(&)
 my $sim = start();
 my $bearer;
 
+sub connection
+{
+	return IO::Socket::INET->new(
+		PeerAddr => '127.0.0.1',
+		PeerPort => $sim->{port},
+		Timeout => $patience) // die "connect: $!";
+}
+
 # Send a request in one piece (separate writes for header and body would wait
 # for each other's acknowledgement) on the connection that is kept for it; the
 # body is a structure or a text.  Returns {status, headers, content, json};
@@ -108,11 +143,9 @@ sub call
 	  . "\r\n\r\n$body";
 
 	my $text = '';
-	my $socket = $sim->{socket} //= IO::Socket::INET->new(
-		PeerAddr => '127.0.0.1',
-		PeerPort => $sim->{port}) // die "connect: $!";
+	my $socket = $sim->{socket} //= connection();
 	send $socket, $request, MSG_NOSIGNAL;
-	while (sysread $socket, $text, 1 << 20, length $text)
+	while (read_more($socket, 1 << 20, "the answer to $method $path", $text))
 	{
 		next unless $text =~ /^Content-Length: (\d+)\r.*?\n\r\n/ms;
 		last if length($text) >= $+[0] + $1;
@@ -161,9 +194,7 @@ sub open_request
 	my ($path, $body, $method) = @_;
 	$method //= 'POST';
 	$body = $json->encode($body) if ref $body;
-	my $socket = IO::Socket::INET->new(
-		PeerAddr => '127.0.0.1',
-		PeerPort => $sim->{port}) or die "connect: $!";
+	my $socket = connection();
 	syswrite $socket,
 	  "$method $path HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n"
 	  . "Authorization: Bearer $bearer\r\nContent-Length: "
@@ -182,7 +213,8 @@ sub read_all
 	my $error = '';
 	while (1)
 	{
-		my $n = sysread $socket, $text, 262144, length $text;
+		my $n = read_more($socket, 262144,
+			'the end of an answer (' . length($text) . ' bytes came)', $text);
 		$error = "$!" unless defined $n;
 		last unless $n;
 		last if defined $limit && length $text > $limit;
@@ -1027,16 +1059,14 @@ subtest 'control' => sub {
 subtest 'connections' => sub {
 	my $before = stats();
 	is($before->{open_connections}, 1, 'control uses one of the API here');
-	my $socket = IO::Socket::INET->new(
-		PeerAddr => '127.0.0.1',
-		PeerPort => $sim->{port}) or die;
+	my $socket = connection();
 	ok(eventually { stats()->{open_connections} == 2 }, 'one is opened');
 	for (1 .. 3)
 	{
 		syswrite $socket,
 		  "POST /customer/create HTTP/1.1\r\nHost: x\r\n"
 		  . "Content-Length: 0\r\n\r\n";
-		sysread $socket, my $answer, 65536;
+		read_more($socket, 65536, 'an answer', my $answer = '');
 		like($answer, qr/^HTTP\/1\.1 401 /, 'used again');
 	}
 	is(stats()->{connections}, $before->{connections} + 1, 'counted once');
@@ -1050,9 +1080,7 @@ subtest 'connections' => sub {
 	for my $how (JSON::PP::true, 'silent')
 	{
 		config(close_after => $how);
-		$socket = IO::Socket::INET->new(
-			PeerAddr => '127.0.0.1',
-			PeerPort => $sim->{port}) or die;
+		$socket = connection();
 		syswrite $socket,
 		  "POST /customer/create HTTP/1.1\r\nHost: x\r\n"
 		  . "Content-Length: 0\r\n\r\n";
@@ -1068,9 +1096,7 @@ subtest 'connections' => sub {
 		}
 	}
 	config(close_after => JSON::PP::false, keepalive_timeout_s => 1);
-	$socket = IO::Socket::INET->new(
-		PeerAddr => '127.0.0.1',
-		PeerPort => $sim->{port}) or die;
+	$socket = connection();
 	syswrite $socket,
 	  "POST /customer/create HTTP/1.1\r\nHost: x\r\n"
 	  . "Content-Length: 0\r\n\r\n";
@@ -1097,7 +1123,7 @@ subtest 'faults' => sub {
 	ok(eventually { $created->($key) }, 'delay: the effect is at once');
 	ok(!IO::Select->new($socket)->can_read(0.02), 'the answer is not');
 	like(read_all($socket), qr/SUCCESS/, 'but comes');
-	cmp_ok(time - $began, '>=', 0.2, 'late');
+	cmp_ok(time - $began, '>=', 0.2 - $tick, 'late');
 
 	fault(kind => 'hang', path => $path);
 	($key, $socket) = $create->();
@@ -1199,7 +1225,8 @@ subtest 'faults' => sub {
 	{
 		skip 'no IO::Uncompress::Gunzip', 1
 		  unless eval { require IO::Uncompress::Gunzip; 1 };
-		my $packed = dechunk($body);
+		my $packed =
+		  $header =~ /Transfer-Encoding: chunked/i ? dechunk($body) : $body;
 		my $plain;
 		IO::Uncompress::Gunzip::gunzip(\$packed => \$plain);
 		is(length($plain // '') > 50_000_000 && substr($plain, -2),
@@ -1216,7 +1243,7 @@ subtest 'faults' => sub {
 	$began = time;
 	($header, $body) = header_and_body(read_all($socket));
 	is($json->decode($body)->{code}, 'SUCCESS', 'slow_body: complete');
-	cmp_ok(time - $began, '>=', 0.002 * (length($body) - 20), 'slowly');
+	cmp_ok(time - $began, '>=', 0.002 * (length($body) - 20) - $tick, 'slowly');
 	fault(kind => 'slow_body', path => $path, ms => 60000);
 	($key, $socket) = $create->();
 	ok(IO::Select->new($socket)->can_read(5), 'slow_body: it begins');
@@ -1308,12 +1335,12 @@ subtest 'faults' => sub {
 	fault(kind => 'status', path => '*', status => 503);
 	$began = time;
 	is(call('POST', '/customer/update', {})->{status}, 503, 'delays combine');
-	cmp_ok(time - $began, '>=', 0.1, 'with each other and another fault');
+	cmp_ok(time - $began, '>=', 0.1 - $tick, 'with each other and another fault');
 	config(latency_ms => 40, jitter_ms => 20);
 	$began = time;
 	call('POST', '/customer/update', {});
 	my $took = time - $began;
-	cmp_ok($took, '>=', 0.04, 'latency');
+	cmp_ok($took, '>=', 0.04 - $tick, 'latency');
 	reset_simulator();
 };
 
@@ -1336,7 +1363,8 @@ sub dechunk
 subtest 'a thousand at once' => sub {
 	my $count = 1000;
 	control('seed', { count => $count, balance => 3 });
-	config(latency_ms => 1000);
+	# late enough that all are sent before the first is answered
+	config(latency_ms => 4000);
 	my $select = IO::Select->new;
 	my $began = time;
 	for my $i (1 .. $count)
@@ -1345,11 +1373,11 @@ subtest 'a thousand at once' => sub {
 				'/instant_payment/get_wallet_balance',
 				{ customer_sync_code => sprintf('C%07d', $i) }));
 	}
-	cmp_ok(time - $began, '<', 0.9, 'all are sent') or diag time - $began;
+	cmp_ok(time - $began, '<', 3.9, 'all are sent');
 	my $good = 0;
 	while ($select->count)
 	{
-		my @ready = $select->can_read(5) or last;
+		my @ready = $select->can_read($patience) or last;
 		for my $socket (@ready)
 		{
 			$select->remove($socket);
@@ -1358,7 +1386,7 @@ subtest 'a thousand at once' => sub {
 	}
 	is($good, $count, 'all are answered');
 	my $took = time - $began;
-	cmp_ok($took, '<', 3, sprintf 'together, in %.2f s', $took);
+	cmp_ok($took, '<', 20, sprintf 'together, in %.2f s', $took);
 	is(stats()->{max_in_flight}, $count, 'all were in flight');
 	is(stats()->{in_flight}, 0, 'and none is now');
 	reset_simulator();
@@ -1384,6 +1412,7 @@ subtest 'ending' => sub {
 		POSIX::_exit(0);
 	}
 	close $writer;
+	awaited($reader, 'the port of another simulator');
 	my $port = <$reader>;
 	waitpid $parent, 0;
 	ok( eventually {
@@ -1475,7 +1504,7 @@ subtest 'command line' => sub {
 	%merchant = (token => 'M', clientId => 'I', secret => 'S');
 	my $began = time;
 	is(authorize()->{code}, 200, 'credentials');
-	cmp_ok(time - $began, '>=', 0.03, 'latency');
+	cmp_ok(time - $began, '>=', 0.03 - $tick, 'latency');
 	is(get('/_sim/config')->{seed}, 9, 'seed');
 	config(latency_ms => 0);
 	reset_simulator();

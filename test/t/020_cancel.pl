@@ -42,6 +42,12 @@ my $node = new_node('main', start => 0);
 	$node->start;
 }
 
+# Whether reading from a socket, or accepting from it, would not wait.
+sub readable
+{
+	return select(Bill24Session::bits($_[0]), undef, undef, 0) > 0;
+}
+
 # How far a connection to a port has come: the states of the client's side.
 sub tcp_state
 {
@@ -73,8 +79,11 @@ sub slow_names
 	return $shim;
 }
 
-# The accounts.  No timeout of theirs ends before the test's bound.
-my %patient = (connect_timeout => '60s', request_timeout => '60s');
+# The accounts.  No timeout of theirs ends before the test's bound, and no
+# authorities of the system are needed: there need not be any.
+my %certificates = make_certificates(Bill24Session::scratch() . '/certificates');
+my %patient = (connect_timeout => '60s', request_timeout => '60s',
+	ca_file => $certificates{ca});
 my %url = (
 	bill24 => $sim->url,
 	full => 'http://127.0.0.1:' . $full->sockport,
@@ -124,8 +133,10 @@ my @phases = (
 		name => 'TLS handshake',
 		statement => "SELECT * FROM bill24_get_customer('C0000001', 'mute')",
 		reached => sub {
+			wait_until('a connection', sub { readable($mute) });
 			my $connection = $mute->accept;
 			push @taken, $connection;
+			wait_until('a ClientHello', sub { readable($connection) });
 			sysread($connection, my $hello, 16384);
 			is(ord($hello), 22, 'a ClientHello came');
 		},
@@ -272,7 +283,7 @@ sub cancelled
 
 	$phase->{leave}->() if $phase->{leave};
 	@taken = ();
-	$mute->accept while select(Bill24Session::bits($mute), undef, undef, 0) > 0;
+	$mute->accept while readable($mute);
 	$sim->post('/_sim/clear_faults');
 	requests_wait($sim, 0);
 	if ($way->{sqlstate} eq '57P01')
