@@ -184,6 +184,10 @@ SELECT failed_login(11, '{"kind": "drop_after", "count": -1}');
 SELECT control('clear_faults');
 SELECT failed_login(12, '{"kind": "body", "body": {"code": "316", "message": "No such merchant"}}');
 SELECT failed_login(13, '{"kind": "status", "status": 302, "headers": {"Location": "http://example.com/"}}');
+-- a secret in a message is not shown in part, wherever the message is cut
+SELECT count(*) FILTER (WHERE t LIKE '28000%') AS refused, count(*) FILTER (WHERE t LIKE '%wrong-%') AS shown
+FROM generate_series(100, 120) n, LATERAL failed_login(n, jsonb_build_object('kind', 'body',
+	'body', jsonb_build_object('code', '1', 'message', repeat(' ', 910 + n) || 'wrong-secret-' || n))) t;
 ALTER USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (SET secret 'demo-secret');
 SELECT bill24_get_customer('C0003', missing_ok => true) IS NULL AS nothing_was_sent;
 
