@@ -383,6 +383,23 @@ END
 	result regress "$good" "$bad"
 }
 
+# HTTP/2 is tested behind nginx.  Debian's package would start a web server when
+# it is installed, so only its program is unpacked here.  Without it those tests
+# are skipped.
+find_nginx()
+{
+	if [ -n "${NGINX:-}" ] || [ -x /usr/sbin/nginx ]; then
+		return
+	fi
+	mkdir "$dir/nginx"
+	(cd "$dir/nginx" && timeout 60 apt-get -qq download nginx && dpkg -x nginx_*.deb .) \
+		>/dev/null 2>&1 || return 0
+	chmod -R a+rX "$dir/nginx"
+	if "$dir/nginx/usr/sbin/nginx" -v >/dev/null 2>&1; then
+		export NGINX="$dir/nginx/usr/sbin/nginx"
+	fi
+}
+
 test_tap()
 {
 	local status=0 good bad skipped note='' name log
@@ -393,6 +410,7 @@ test_tap()
 		result tap 0 0 "NOTHING RUN: no test/t/*.pl"
 		return
 	fi
+	find_nginx
 	"${as_user[@]}" mkdir "$dir/tap"
 	run_logged tap env TESTDIR="$dir/tap" TESTLOGDIR="$dir/tap/log" TESTDATADIR="$dir/tap/data" \
 		B24_TEST_CONF="$dir/test.conf" \
