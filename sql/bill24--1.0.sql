@@ -349,3 +349,81 @@ RETURNS jsonb
 AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION bill24_preview(text, jsonb, name) IS
 'the request that an operation would send, secrets masked; nothing is sent';
+
+/*
+ * The outbox: what is to be sent after commit.  Rows are written by this
+ * extension's functions and its worker only.
+ *
+ * next_attempt_at is set while a job is to be claimed, leased_by while a
+ * process has it, finished_at when it has ended; the indexes rest on that, and
+ * so hold no more than what is looked for.
+ */
+CREATE SCHEMA bill24;
+COMMENT ON SCHEMA bill24 IS
+'tables and views of the extension bill24';
+GRANT USAGE ON SCHEMA bill24 TO PUBLIC;
+
+CREATE SEQUENCE bill24.outbox_id_seq;
+COMMENT ON SEQUENCE bill24.outbox_id_seq IS
+'numbers the jobs; not cached, so that the jobs of a key are numbered in their order';
+
+CREATE TABLE bill24.outbox (
+	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bill24.outbox_id_seq'),
+	server text COLLATE "C" NOT NULL,
+	operation text COLLATE "C" NOT NULL,
+	key text COLLATE "C" NOT NULL,
+	request jsonb NOT NULL,
+	owner regrole NOT NULL,
+	state text COLLATE "C" NOT NULL DEFAULT 'queued',
+	attempts integer NOT NULL DEFAULT 0,
+	next_attempt_at timestamptz DEFAULT pg_catalog.now(),
+	leased_by bigint,
+	response jsonb,
+	sqlstate text COLLATE "C",
+	error text,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	finished_at timestamptz,
+	CONSTRAINT outbox_state CHECK (
+		CASE state
+			WHEN 'queued' THEN next_attempt_at IS NOT NULL AND leased_by IS NULL AND finished_at IS NULL
+			WHEN 'waiting' THEN next_attempt_at IS NULL AND leased_by IS NULL AND finished_at IS NULL
+			WHEN 'sending' THEN next_attempt_at IS NULL AND leased_by IS NOT NULL AND finished_at IS NULL
+			WHEN 'unknown' THEN (next_attempt_at IS NULL) = (leased_by IS NOT NULL) AND finished_at IS NULL
+			WHEN 'parked' THEN next_attempt_at IS NULL AND leased_by IS NULL AND finished_at IS NULL
+			WHEN 'done' THEN next_attempt_at IS NULL AND leased_by IS NULL AND finished_at IS NOT NULL
+			WHEN 'failed' THEN next_attempt_at IS NULL AND leased_by IS NULL AND finished_at IS NOT NULL
+			WHEN 'cancelled' THEN next_attempt_at IS NULL AND leased_by IS NULL AND finished_at IS NOT NULL
+			ELSE false
+		END)
+);
+CREATE INDEX outbox_due ON bill24.outbox (server, next_attempt_at, id) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX outbox_key ON bill24.outbox (server, key, id) WHERE finished_at IS NULL;
+CREATE INDEX outbox_leased ON bill24.outbox (leased_by) WHERE leased_by IS NOT NULL;
+CREATE INDEX outbox_finished ON bill24.outbox (finished_at) WHERE finished_at IS NOT NULL;
+ALTER SEQUENCE bill24.outbox_id_seq OWNED BY bill24.outbox.id;
+
+COMMENT ON TABLE bill24.outbox IS
+'what is to be sent after commit: one row a job, in order per server and key';
+COMMENT ON COLUMN bill24.outbox.id IS 'number of the job; the jobs of a key are sent in this order';
+COMMENT ON COLUMN bill24.outbox.server IS 'name of the foreign server';
+COMMENT ON COLUMN bill24.outbox.operation IS 'create_customer and so on: the function''s name without its prefix';
+COMMENT ON COLUMN bill24.outbox.key IS 'what the job is about, mostly a sync_code; jobs of one key are sent one after the other';
+COMMENT ON COLUMN bill24.outbox.request IS 'the arguments by name, as they go on the wire';
+COMMENT ON COLUMN bill24.outbox.owner IS 'who enqueued it, and with whose user mapping it is sent';
+COMMENT ON COLUMN bill24.outbox.state IS 'queued, waiting (behind an earlier job of its key), sending, unknown (its outcome; looked up next), parked (a person decides), or done, failed, cancelled';
+COMMENT ON COLUMN bill24.outbox.attempts IS 'how often it was taken up, look-ups included';
+COMMENT ON COLUMN bill24.outbox.next_attempt_at IS 'when it is taken up (again); NULL if it is not to be';
+COMMENT ON COLUMN bill24.outbox.leased_by IS 'the process that has it, while it has it';
+COMMENT ON COLUMN bill24.outbox.response IS 'the provider''s data; of a job that was merged into a later one, its number';
+COMMENT ON COLUMN bill24.outbox.sqlstate IS 'of the last outcome, if that was no success';
+COMMENT ON COLUMN bill24.outbox.error IS 'the last outcome in words, if that was no success';
+COMMENT ON COLUMN bill24.outbox.created_at IS 'start of the transaction that enqueued it';
+COMMENT ON COLUMN bill24.outbox.finished_at IS 'when it was done, failed or cancelled';
+
+-- a role sees its own jobs, and those of the roles it is a member of
+ALTER TABLE bill24.outbox ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_jobs ON bill24.outbox FOR SELECT USING (pg_catalog.pg_has_role(owner, 'USAGE'));
+GRANT SELECT ON bill24.outbox TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('bill24.outbox', '');
+SELECT pg_catalog.pg_extension_config_dump('bill24.outbox_id_seq', '');
