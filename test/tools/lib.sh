@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # To be sourced: what several scripts need.
 
-# Prints the path of a pg_config whose installation has both a server and
+# Prints the path of a pg_config whose installation has a server, its headers and
 # PGXS: PG_CONFIG if that is set, else the newest major of Debian's layout,
 # else the one in PATH.  Prints nothing, and fails, when there is none.
 find_pg_config()
@@ -33,10 +33,12 @@ debian_binaries()
 
 pg_config_is_complete()
 {
-	local pgxs bindir
+	local pgxs bindir headers
 
+	# Debian's client package has PGXS, but not the headers it needs.
 	pgxs=$("$1" --pgxs 2>/dev/null) && bindir=$("$1" --bindir 2>/dev/null) &&
-		[ -f "$pgxs" ] && [ -x "$bindir/postgres" ]
+		headers=$("$1" --includedir-server 2>/dev/null) &&
+		[ -f "$pgxs" ] && [ -x "$bindir/postgres" ] && [ -f "$headers/postgres.h" ]
 }
 
 # copy_tree FROM TO: what belongs to the project, without build products.
