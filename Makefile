@@ -14,6 +14,8 @@ DATA       = $(sort $(wildcard sql/*--*.sql))
 # "make layers" build from this list as well.
 B24_PURE = \
 	src/status.o \
+	src/circuit.o \
+	src/bucket.o \
 	src/jsontext.o \
 	src/json.o \
 	src/hmac.o \
@@ -26,6 +28,8 @@ B24_PURE = \
 
 OBJS = \
 	$(B24_PURE) \
+	src/limits.o \
+	src/stat.o \
 	src/options.o \
 	src/account.o \
 	src/login.o \
@@ -42,6 +46,7 @@ OBJS = \
 	src/balances.o \
 	src/bills.o \
 	src/check.o \
+	src/monitor.o \
 	src/preview.o \
 	src/bill24.o
 
@@ -119,7 +124,8 @@ simulator:
 # The sanitizer runtime is linked in statically (clang always does), so that it
 # starts before the constructors of libraries that libcurl brings: as a shared
 # library it starts after them, and deadlocks in one of them on Debian 12.
-SAN_FLAGS = -g -O1 -std=gnu99 $(B24_WARNINGS) -D_GNU_SOURCE $(B24_CPPFLAGS) -Isrc \
+# Behind the system's directories, so that <limits.h> is theirs.
+SAN_FLAGS = -g -O1 -std=gnu99 $(B24_WARNINGS) -D_GNU_SOURCE $(B24_CPPFLAGS) -idirafter src \
 	-fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN_LINK  = $(if $(B24_IS_CLANG),,-static-libasan)
 
@@ -141,7 +147,7 @@ build/unit/%: test/unit/%.c $(wildcard test/unit/*.h) $(B24_PURE:src/%=build/uni
 	$(CC) $(SAN_FLAGS) $(SAN_LINK) -o $@ $(filter %.c %.o,$^) $(B24_LIBS) -lcmocka
 
 FUZZ_CC = clang
-FUZZ_FLAGS = -g -O1 -std=gnu99 -D_GNU_SOURCE $(B24_CPPFLAGS) -Isrc \
+FUZZ_FLAGS = -g -O1 -std=gnu99 -D_GNU_SOURCE $(B24_CPPFLAGS) -idirafter src \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
 fuzz: build/fuzz/fuzz_decode

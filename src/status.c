@@ -47,6 +47,10 @@ static const B24StatusInfo infos[B24_STATUS_COUNT] = {
 	[B24_NO_MEMORY] = {
 		"no_memory", "53200", B24_RETRY_FREELY, "out of memory", NULL
 	},
+	[B24_CIRCUIT_OPEN] = {
+		"circuit_open", "KH503", B24_RETRY_FREELY, "the circuit to the server is open",
+		"Nothing was sent, as the requests before failed. It is tried again by itself: see the view bill24.circuit; bill24_reset_circuit() closes it at once."
+	},
 	[B24_UNREACHABLE] = {
 		"unreachable", "08001", B24_RETRY_FREELY, "could not connect",
 		"Nothing was sent. Check base_url, the network and the TLS settings of the server, for example with bill24_check()."

@@ -27,6 +27,7 @@ typedef enum B24Status
 	B24_NO_CREDENTIAL,			/* the account lacks a secret it needs */
 	B24_CREDENTIALS_FILE,		/* the file of its secrets is of no use */
 	B24_NO_MEMORY,
+	B24_CIRCUIT_OPEN,			/* the server failed too often: not now */
 
 	/* the connection */
 	B24_UNREACHABLE,			/* no byte of the request was sent */
