@@ -427,3 +427,83 @@ GRANT SELECT ON bill24.outbox TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('bill24.outbox', '');
 SELECT pg_catalog.pg_extension_config_dump('bill24.outbox_id_seq', '');
+
+/*
+ * Load control and statistics
+ */
+CREATE FUNCTION bill24_circuits(
+	OUT serverid oid, OUT state text, OUT failures integer, OUT opened_at timestamptz, OUT retry_at timestamptz,
+	OUT in_flight_direct integer, OUT in_flight_workers integer, OUT last_status text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bill24_circuits() IS
+'use the view bill24.circuit instead, which names the servers';
+
+CREATE VIEW bill24.circuit AS
+	SELECT s.srvname AS server, c.state, c.failures, c.opened_at, c.retry_at,
+		c.in_flight_direct, c.in_flight_workers, c.last_status
+	FROM @extschema@.bill24_circuits() c JOIN pg_catalog.pg_foreign_server s ON s.oid OPERATOR(pg_catalog.=) c.serverid
+	WHERE pg_catalog.has_server_privilege(s.oid, 'USAGE');
+COMMENT ON VIEW bill24.circuit IS
+'what is under way to each server since the start, and whether requests are let through: a server that fails too often is left alone for a while; without shared_preload_libraries, as this session sees it';
+COMMENT ON COLUMN bill24.circuit.server IS 'name of the foreign server';
+COMMENT ON COLUMN bill24.circuit.state IS 'closed (requests are let through), open (none is until retry_at), half-open (one is, to find out)';
+COMMENT ON COLUMN bill24.circuit.failures IS 'requests that failed one after the other: no connection, no answer, or the provider''s own failure';
+COMMENT ON COLUMN bill24.circuit.opened_at IS 'when it was opened; NULL while it is closed';
+COMMENT ON COLUMN bill24.circuit.retry_at IS 'when the next request is let through; NULL while it is closed';
+COMMENT ON COLUMN bill24.circuit.in_flight_direct IS 'requests of sessions that are under way';
+COMMENT ON COLUMN bill24.circuit.in_flight_workers IS 'requests of the outbox''s workers that are under way';
+COMMENT ON COLUMN bill24.circuit.last_status IS 'outcome of the last request, such as ok or no_answer';
+GRANT SELECT ON bill24.circuit TO PUBLIC;
+
+CREATE FUNCTION bill24_reset_circuit(server name DEFAULT 'bill24')
+RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bill24_reset_circuit(name) IS
+'lets requests to a server through again at once, whatever failed before; for the server''s owner';
+
+CREATE FUNCTION bill24_stats(
+	OUT serverid oid, OUT operation text, OUT caller text, OUT calls bigint, OUT done bigint, OUT refused bigint,
+	OUT throttled bigint, OUT unknown bigint, OUT unreachable bigint, OUT retries bigint, OUT bytes_sent bigint,
+	OUT bytes_received bigint, OUT total_time double precision, OUT mean_time double precision,
+	OUT max_time double precision, OUT latency bigint[], OUT since timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bill24_stats() IS
+'use the view bill24.stat instead, which names the servers';
+
+CREATE VIEW bill24.stat AS
+	SELECT s.srvname AS server, c.operation, c.caller, c.calls, c.done, c.refused, c.throttled, c.unknown, c.unreachable,
+		c.retries, c.bytes_sent, c.bytes_received, c.total_time, c.mean_time, c.max_time, c.latency, c.since
+	FROM @extschema@.bill24_stats() c LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid OPERATOR(pg_catalog.=) c.serverid
+	WHERE CASE WHEN c.serverid IS NULL THEN pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
+		ELSE pg_catalog.has_server_privilege(s.oid, 'USAGE') END;
+COMMENT ON VIEW bill24.stat IS
+'what requests came to, per server, operation and caller; kept in memory only, so that it begins anew with every restart and after a crash, and without shared_preload_libraries it is this session''s own';
+COMMENT ON COLUMN bill24.stat.server IS 'name of the foreign server; NULL for operation other';
+COMMENT ON COLUMN bill24.stat.operation IS 'create_customer and so on, or authorize for logins; other, of all databases, for what found no room in memory';
+COMMENT ON COLUMN bill24.stat.caller IS 'direct (a session) or worker (of the outbox)';
+COMMENT ON COLUMN bill24.stat.calls IS 'requests that are over; the sum of the five columns that follow';
+COMMENT ON COLUMN bill24.stat.done IS 'that succeeded';
+COMMENT ON COLUMN bill24.stat.refused IS 'that the provider refused';
+COMMENT ON COLUMN bill24.stat.throttled IS 'that the provider refused for being too many';
+COMMENT ON COLUMN bill24.stat.unknown IS 'without an answer that tells what became of them: none, none that can be read, or the provider''s own failure';
+COMMENT ON COLUMN bill24.stat.unreachable IS 'of which nothing was sent';
+COMMENT ON COLUMN bill24.stat.retries IS 'how many of the calls were not the first try';
+COMMENT ON COLUMN bill24.stat.bytes_sent IS 'bytes of request bodies';
+COMMENT ON COLUMN bill24.stat.bytes_received IS 'bytes of answers'' bodies, decompressed';
+COMMENT ON COLUMN bill24.stat.total_time IS 'milliseconds that the calls took together';
+COMMENT ON COLUMN bill24.stat.mean_time IS 'milliseconds that a call took on average';
+COMMENT ON COLUMN bill24.stat.max_time IS 'milliseconds that the longest call took';
+COMMENT ON COLUMN bill24.stat.latency IS 'how many calls took less than 1 ms, from 1 to less than 2 ms, from 2 to less than 4 ms and so on to less than 32768 ms, and more: 17 numbers';
+COMMENT ON COLUMN bill24.stat.since IS 'when counting began; NULL for operation other until it is reset';
+GRANT SELECT ON bill24.stat TO PUBLIC;
+
+CREATE FUNCTION bill24_stat_reset(server name DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bill24_stat_reset(name) IS
+'sets the statistics of a server, or with NULL of all servers of this database, to zero';
+
+-- others may rely on them
+REVOKE EXECUTE ON FUNCTION bill24_stat_reset(name) FROM PUBLIC;

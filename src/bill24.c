@@ -10,13 +10,17 @@
 #include "compat.h"
 #include "fmgr.h"
 
+#include "limits.h"
 #include "shared.h"
+#include "stat.h"
 #include "token.h"
 
 B24_MODULE_MAGIC;
 
 static B24SharedPart *const parts[] = {
 	&b24_token_part,
+	&b24_limits_part,
+	&b24_stat_part,
 };
 
 extern PGDLLEXPORT void _PG_init(void);

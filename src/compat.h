@@ -51,6 +51,16 @@ b24_server_aclcheck(Oid serverid, Oid userid)
 #endif
 }
 
+static inline bool
+b24_server_ownercheck(Oid serverid, Oid userid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(ForeignServerRelationId, serverid, userid);
+#else
+	return pg_foreign_server_ownercheck(serverid, userid);
+#endif
+}
+
 /* A set that lives as long as the process; 17 has resource owners instead. */
 static inline WaitEventSet *
 b24_create_wait_event_set(int events)
