@@ -37,6 +37,12 @@ OBJS = \
 	src/text.o \
 	src/datum.o \
 	src/signature.o \
+	src/operation.o \
+	src/arguments.o \
+	src/wake.o \
+	src/outbox.o \
+	src/mapping.o \
+	src/customer.o \
 	src/row.o \
 	src/report.o \
 	src/wait.o \
@@ -48,6 +54,8 @@ OBJS = \
 	src/check.o \
 	src/monitor.o \
 	src/preview.o \
+	src/enqueue.o \
+	src/trigger.o \
 	src/bill24.o
 
 # ---- flags --------------------------------------------------------------

@@ -507,3 +507,17 @@ COMMENT ON FUNCTION bill24_stat_reset(name) IS
 
 -- others may rely on them
 REVOKE EXECUTE ON FUNCTION bill24_stat_reset(name) FROM PUBLIC;
+CREATE FUNCTION bill24_enqueue(
+	operation text,
+	request jsonb,
+	server name DEFAULT 'bill24')
+RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION bill24_enqueue(text, jsonb, name) IS
+'has an operation sent after commit, in order per key, and returns the number of the job in bill24.outbox';
+
+CREATE FUNCTION bill24_customer_trigger()
+RETURNS trigger
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_customer_trigger() IS
+'AFTER trigger that keeps the customers at Bill24 like the rows of a table; its arguments are ''field=column'', and perhaps ''server=...'' and ''mode='' with outbox, call or dry_run';

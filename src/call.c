@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/dependency.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "utils/builtins.h"
@@ -63,6 +65,51 @@ b24_call_missing_ok(const B24CallSite *site, FunctionCallInfo fcinfo)
 	int			i = site->signature->missing_ok;
 
 	return i >= 0 && !PG_ARGISNULL(i) && PG_GETARG_BOOL(i);
+}
+
+/* The first arguments, so many, must not be NULL. */
+void
+b24_call_refuse_nulls(const B24CallSite *site, FunctionCallInfo fcinfo, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be NULL",
+							site->signature->parameters[i].name)));
+	}
+}
+
+/* The extension that the function belongs to. */
+Oid
+b24_call_extension(FunctionCallInfo fcinfo)
+{
+	B24CallSite *site = fcinfo->flinfo->fn_extra;
+
+	if (!OidIsValid(site->extension))
+		site->extension = getExtensionOfObject(ProcedureRelationId,
+											   fcinfo->flinfo->fn_oid);
+	return site->extension;
+}
+
+/*
+ * Makes the request of a job from its arguments, sends it and waits.  What is
+ * no success is an error, except what is not found where that may be.
+ */
+void
+b24_call_job(B24Job *job, bool missing_ok)
+{
+	const B24Account *account = job->exchange->account;
+	B24Problem	problem;
+
+	if (b24_job_encode(job, &problem) != B24_OK)
+		b24_report_problem(job->endpoint->name, &problem);
+	b24_job_run(job);
+	if (job->reply.status != B24_OK &&
+		(job->reply.status != B24_NOT_FOUND || !missing_ok))
+		b24_report_reply(account->server, job->endpoint, &account->secrets,
+						 &job->reply);
 }
 
 /*
@@ -166,21 +213,16 @@ call(FunctionCallInfo fcinfo, B24EndpointId id)
 	const B24Account *account = b24_call_account(site, fcinfo);
 	B24Reading	reading = {.operation = endpoint->name, .tolerant = endpoint->changes};
 	B24Job	   *job = b24_job_new(b24_exchange_new(account), endpoint);
-	B24Problem	problem;
 	Datum		result = (Datum) 0;
 	bool		isnull = true;
 
 	b24_arguments_put(site->signature, fcinfo, job->arguments);
-	if (b24_job_encode(job, &problem) != B24_OK)
-		b24_report_problem(endpoint->name, &problem);
 	if (site->returns_set)
 		InitMaterializedSRF(fcinfo, 0);
-	b24_job_run(job);
+	b24_call_job(job, b24_call_missing_ok(site, fcinfo));
 
-	if (job->reply.status == B24_NOT_FOUND && b24_call_missing_ok(site, fcinfo))
-		;						/* NULL, or no row */
-	else if (job->reply.status != B24_OK)
-		b24_report_reply(account->server, endpoint, &account->secrets, &job->reply);
+	if (job->reply.status != B24_OK)
+		;						/* not found: NULL, or no row */
 	else if (site->returns_set)
 		return_rows(fcinfo, site, endpoint, &reading, job->reply.result);
 	else

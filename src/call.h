@@ -19,6 +19,7 @@ typedef struct B24CallSite
 	const B24Signature *signature;
 	const B24Type *result;
 	bool		returns_set;
+	Oid			extension;		/* once asked for */
 } B24CallSite;
 
 extern const B24CallSite *b24_call_site(FunctionCallInfo fcinfo);
@@ -26,5 +27,9 @@ extern const B24Account *b24_call_account(const B24CallSite *site,
 										  FunctionCallInfo fcinfo);
 extern bool b24_call_missing_ok(const B24CallSite *site,
 								FunctionCallInfo fcinfo);
+extern void b24_call_refuse_nulls(const B24CallSite *site,
+								  FunctionCallInfo fcinfo, int count);
+extern Oid	b24_call_extension(FunctionCallInfo fcinfo);
+extern void b24_call_job(B24Job *job, bool missing_ok);
 
 #endif							/* BILL24_CALL_H */

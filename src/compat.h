@@ -10,11 +10,13 @@
 #ifndef BILL24_COMPAT_H
 #define BILL24_COMPAT_H
 
+#include "access/genam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_foreign_server.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/execnodes.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -107,6 +109,27 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	MemoryContextSwitchTo(old);
 }
 #endif
+
+/* 14 wants to know of updates that leave an index alone */
+static inline void
+b24_index_insert(Relation index, Datum *values, bool *nulls, ItemPointer tid,
+				 Relation heap, IndexUniqueCheck check, IndexInfo *info)
+{
+#if PG_VERSION_NUM >= 140000
+	index_insert(index, values, nulls, tid, heap, check, false, info);
+#else
+	index_insert(index, values, nulls, tid, heap, check, info);
+#endif
+}
+
+/* 17 lets an index keep something from one insert to the next */
+static inline void
+b24_index_insert_cleanup(Relation index, IndexInfo *info)
+{
+#if PG_VERSION_NUM >= 170000
+	index_insert_cleanup(index, info);
+#endif
+}
 
 /* 14 can convert without an error: false if a character has no equivalent */
 static inline bool

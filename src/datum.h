@@ -22,6 +22,8 @@ typedef struct B24Parameter
 	Oid			input_function; /* for values that come as JSON */
 	Oid			input_param;
 	bool		required;		/* it has no DEFAULT */
+	bool		default_isnull;	/* where the signature has the DEFAULTs */
+	Datum		default_value;
 	bool		control;		/* for us, not for the provider */
 } B24Parameter;
 

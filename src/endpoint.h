@@ -31,6 +31,8 @@ typedef struct B24Endpoint
 	const char *rename;			/* "argument=wire,..." where names differ */
 	const char *result;			/* path of the result in the answer */
 	bool		changes;		/* has an effect at the provider */
+	const char *key;			/* argument that orders jobs; NULL: it cannot
+								 * be enqueued */
 
 	/* The last word on the arguments as they go on the wire; or NULL. */
 	B24Status	(*adjust) (const B24Secrets *secrets, B24Json *wire,

@@ -23,7 +23,7 @@ B24_SPECIAL(authorize,
 /* Payment Method: Create Customer */
 B24_ENDPOINT(create_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/create",
-	.rename = "wallets=wallet", .result = "data", .changes = true)
+	.rename = "wallets=wallet", .result = "data", .changes = true, .key = "sync_code")
 
 /* Payment Method: Get Customer Details */
 B24_ENDPOINT(get_customer,
@@ -33,7 +33,7 @@ B24_ENDPOINT(get_customer,
 /* Payment Method: Update Customer */
 B24_ENDPOINT(update_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/update",
-	.result = "data", .changes = true)
+	.result = "data", .changes = true, .key = "sync_code")
 
 /*
  * Payment Method: Delete Customer.  Its data is a customer of empty strings,
@@ -41,7 +41,7 @@ B24_ENDPOINT(update_customer,
  */
 B24_ENDPOINT(delete_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/delete",
-	.result = "", .changes = true)
+	.result = "", .changes = true, .key = "sync_code")
 
 /* Payment Method: Get Wallet Balance */
 B24_ENDPOINT(get_wallet_balance,
@@ -64,7 +64,8 @@ B24_ENDPOINT(get_wallet_history,
 B24_ENDPOINT(settle_payment,
 	.provider = &b24_bill24, .method = "POST", .path = "/bill_payment/push_bill_with_payment",
 	.rename = "sync_code=customer_sync_code,amount=total_amount,bill_date=date",
-	.result = "", .changes = true, .adjust = b24_settle_hash)
+	.result = "", .changes = true, .key = "sync_code",
+	.adjust = b24_settle_hash)
 
 /* Payment Method: Get list bills; "Currency" has its capital C on the wire */
 B24_SPECIAL(get_bills,
@@ -84,7 +85,7 @@ B24_ENDPOINT(get_transaction,
 /* Activate Sub Biller: Onboarding */
 B24_ENDPOINT(onboard_sub_biller,
 	.provider = &b24_bill24, .method = "POST", .path = "/on_boarding/on_boarding_supplier",
-	.result = "data", .changes = true)
+	.result = "data", .changes = true, .key = "supplier_sync_code")
 
 /* Activate Sub Biller: Get Available Banks; its answer is not documented */
 B24_ENDPOINT(get_available_banks,
@@ -94,7 +95,7 @@ B24_ENDPOINT(get_available_banks,
 /* Activate Sub Biller: Add Link Account */
 B24_ENDPOINT(add_link_account,
 	.provider = &b24_bill24, .method = "POST", .path = "/on_boarding/add_link_account",
-	.result = "data", .changes = true)
+	.result = "data", .changes = true, .key = "supplier_sync_code")
 
 /* Activate Sub Biller: Verify Linked Bank Account */
 B24_ENDPOINT(verify_linked_account,

@@ -7,69 +7,18 @@
  */
 #include "postgres.h"
 
-#include "catalog/dependency.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "compat.h"
 #include "utils/builtins.h"
-#include "utils/catcache.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "bills.h"
 #include "call.h"
+#include "operation.h"
 #include "report.h"
 #include "text.h"
 
 /* What stands for a secret. */
 #define MASK "***"
-
-/*
- * The SQL function of an operation.  Its declaration is the schema of the
- * request.  Only one of this extension will do: others may have made functions
- * of that name, whose DEFAULTs and types would run with the caller's rights.
- */
-static Oid
-function_of(const char *operation, Oid extension)
-{
-	char	   *name = psprintf("bill24_%s", operation);
-	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
-	Oid			function = InvalidOid;
-
-	for (int i = 0; i < list->n_members; i++)
-	{
-		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
-
-		if (getExtensionOfObject(ProcedureRelationId, proc->oid) == extension)
-			function = proc->oid;
-	}
-	ReleaseSysCacheList(list);
-	return function;
-}
-
-static const B24Endpoint *
-find_operation(const char *operation, Oid extension, Oid *function)
-{
-	const B24Endpoint *endpoint = b24_endpoint_find(operation);
-	StringInfoData valid;
-
-	*function = endpoint != NULL ? function_of(operation, extension) : InvalidOid;
-	if (OidIsValid(*function))
-		return endpoint;
-	initStringInfo(&valid);
-	for (int i = 0; i < B24_EP_COUNT; i++)
-	{
-		if (OidIsValid(function_of(b24_endpoints[i].name, extension)))
-			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "",
-							 b24_endpoints[i].name);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown operation \"%s\"", operation),
-			 errhint("The operations are: %s.", valid.data)));
-	return NULL;				/* not reached */
-}
 
 static JsonbValue
 string_value(const char *utf8)
@@ -119,19 +68,6 @@ request_to_jsonb(const B24Request *request)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-static void
-refuse_nulls(FunctionCallInfo fcinfo, const B24CallSite *site, int count)
-{
-	for (int i = 0; i < count; i++)
-	{
-		if (PG_ARGISNULL(i))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" must not be NULL",
-							site->signature->parameters[i].name)));
-	}
-}
-
 PG_FUNCTION_INFO_V1(bill24_preview);
 
 /*
@@ -144,24 +80,18 @@ Datum
 bill24_preview(PG_FUNCTION_ARGS)
 {
 	const B24CallSite *site = b24_call_site(fcinfo);
-	Oid			extension = getExtensionOfObject(ProcedureRelationId,
-												 fcinfo->flinfo->fn_oid);
 	const B24Account *account;
 	const B24Endpoint *endpoint;
 	const B24Signature *signature;
 	const char *operation;
-	Oid			function;
 	B24Job	   *job;
 	B24Problem	problem;
 	Jsonb	   *result;
 
-	refuse_nulls(fcinfo, site, 3);
+	b24_call_refuse_nulls(site, fcinfo, 3);
 	account = b24_call_account(site, fcinfo);
 	operation = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (strncmp(operation, "bill24_", 7) == 0)
-		operation += 7;			/* the function's name will do as well */
-	endpoint = find_operation(operation, extension, &function);
-	signature = b24_signature(function, CurrentMemoryContext);
+	signature = b24_operation(operation, b24_call_extension(fcinfo), &endpoint);
 	job = b24_job_new(b24_exchange_new(account), endpoint);
 	b24_arguments_from_jsonb(signature, PG_GETARG_JSONB_P(1), job->arguments);
 	if (endpoint == &b24_endpoints[B24_EP_get_bills])
@@ -198,7 +128,7 @@ bill24_request(PG_FUNCTION_ARGS)
 	Datum		result;
 	bool		isnull;
 
-	refuse_nulls(fcinfo, site, 2);
+	b24_call_refuse_nulls(site, fcinfo, 2);
 	account = b24_call_account(site, fcinfo);
 	method = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	path = text_to_cstring(PG_GETARG_TEXT_PP(1));

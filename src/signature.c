@@ -15,6 +15,7 @@
 #include "nodes/primnodes.h"
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/syscache.h"
@@ -22,40 +23,9 @@
 #include "signature.h"
 #include "text.h"
 
-/*
- * The DEFAULTs of the parameters, NULL where there is none; only constants
- * serve ours.  Reading them costs more than all the rest of a signature.
- */
-static void
-read_defaults(const B24Signature *signature, Datum *values, bool *nulls)
-{
-	HeapTuple	tuple;
-	Datum		datum;
-	bool		isnull;
-	List	   *defaults;
-	int			first;
-
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(signature->function));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", signature->function);
-	datum = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargdefaults, &isnull);
-	defaults = isnull ? NIL :
-		castNode(List, stringToNode(TextDatumGetCString(datum)));
-	ReleaseSysCache(tuple);
-	first = signature->count - list_length(defaults);
-	for (int i = 0; i < signature->count; i++)
-	{
-		Node	   *node = i < first ? NULL :
-			eval_const_expressions(NULL, list_nth(defaults, i - first));
-
-		nulls[i] = node == NULL || !IsA(node, Const) || ((Const *) node)->constisnull;
-		values[i] = nulls[i] ? (Datum) 0 : ((Const *) node)->constvalue;
-	}
-}
-
 /* What a function takes, read from the catalog. */
-const B24Signature *
-b24_signature(Oid function, MemoryContext context)
+static B24Signature *
+read_signature(Oid function, MemoryContext context)
 {
 	B24Signature *signature = MemoryContextAllocZero(context, sizeof(B24Signature));
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -98,6 +68,62 @@ b24_signature(Oid function, MemoryContext context)
 	}
 	ReleaseSysCache(tuple);
 	MemoryContextSwitchTo(old);
+	return signature;
+}
+
+/*
+ * The DEFAULTs of the parameters, NULL where there is none; only constants
+ * serve ours.  Reading them costs more than all the rest of a signature.
+ */
+static void
+read_defaults(B24Signature *signature, MemoryContext context)
+{
+	HeapTuple	tuple;
+	Datum		datum;
+	bool		isnull;
+	List	   *defaults;
+	int			first;
+
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(signature->function));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", signature->function);
+	datum = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargdefaults, &isnull);
+	defaults = isnull ? NIL :
+		castNode(List, stringToNode(TextDatumGetCString(datum)));
+	ReleaseSysCache(tuple);
+	first = signature->count - list_length(defaults);
+	for (int i = 0; i < signature->count; i++)
+	{
+		B24Parameter *p = &signature->parameters[i];
+		Node	   *node = i < first ? NULL :
+			eval_const_expressions(NULL, list_nth(defaults, i - first));
+		Const	   *value = node != NULL && IsA(node, Const) ? (Const *) node : NULL;
+		MemoryContext old;
+
+		p->default_isnull = value == NULL || value->constisnull;
+		if (p->default_isnull)
+			continue;
+		old = MemoryContextSwitchTo(context);
+		p->default_value = datumCopy(value->constvalue, value->constbyval,
+									 value->constlen);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+/* What a function takes, for a call that has all arguments. */
+const B24Signature *
+b24_signature(Oid function, MemoryContext context)
+{
+	return read_signature(function, context);
+}
+
+/* The same for arguments that come as jsonb, where some may be left out. */
+const B24Signature *
+b24_signature_with_defaults(Oid function, MemoryContext context)
+{
+	B24Signature *signature = read_signature(function, context);
+
+	read_defaults(signature, context);
 	return signature;
 }
 
@@ -170,8 +196,8 @@ jsonb_argument(const B24Parameter *p, JsonbValue *value, bool *isnull)
 
 /*
  * Puts the arguments of a request, an object keyed by the SQL names, into the
- * object of arguments, checked as those of a call are.  Errors: 22023 no
- * object, unknown argument, wrong type; otherwise those of b24_argument_put
+ * object of arguments, checked as those of a call are.  The signature is one
+ * with DEFAULTs.  Errors: 22023 no object, unknown argument, wrong type; otherwise those of b24_argument_put
  * and of the types' input functions.
  */
 void
@@ -190,7 +216,11 @@ b24_arguments_from_jsonb(const B24Signature *signature, Jsonb *request,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the request must be a JSON object"),
 				 errhint("Its keys are the names of the function's arguments.")));
-	read_defaults(signature, values, nulls);
+	for (int i = 0; i < signature->count; i++)
+	{
+		values[i] = signature->parameters[i].default_value;
+		nulls[i] = signature->parameters[i].default_isnull;
+	}
 	(void) JsonbIteratorNext(&iterator, &value, false);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{

@@ -22,6 +22,8 @@ typedef struct B24Signature
 } B24Signature;
 
 extern const B24Signature *b24_signature(Oid function, MemoryContext context);
+extern const B24Signature *b24_signature_with_defaults(Oid function,
+													  MemoryContext context);
 extern void b24_arguments_put(const B24Signature *signature,
 							  FunctionCallInfo fcinfo, B24Json *arguments);
 extern void b24_arguments_from_jsonb(const B24Signature *signature,

@@ -1,0 +1,114 @@
+/*-------------------------------------------------------------------------
+ *
+ * enqueue.c
+ *	  The SQL function that puts an operation into the outbox.
+ *
+ * Whatever can be found wrong with a request is found here, in the statement
+ * of the caller, by making the request that will be sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "utils/builtins.h"
+
+#include "arguments.h"
+#include "call.h"
+#include "operation.h"
+#include "outbox.h"
+#include "report.h"
+#include "text.h"
+
+/* What is made outside of PostgreSQL's memory, given back on every path. */
+typedef struct Draft
+{
+	MemoryContextCallback callback;
+	B24Json    *arguments;
+	B24Request	request;
+} Draft;
+
+static void
+free_draft(void *arg)
+{
+	Draft	   *draft = arg;
+
+	b24_request_free(&draft->request);
+	b24_json_free(draft->arguments);
+	draft->arguments = NULL;
+}
+
+static Draft *
+new_draft(void)
+{
+	Draft	   *draft = palloc0(sizeof(Draft));
+
+	draft->callback.func = free_draft;
+	draft->callback.arg = draft;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &draft->callback);
+	draft->arguments = b24_json_new_object();
+	if (draft->arguments == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return draft;
+}
+
+/* The argument that orders jobs. */
+static text *
+key_of(const B24Endpoint *endpoint, const B24Json *arguments)
+{
+	size_t		length = 0;
+	const char *utf8 = b24_json_string(b24_json_get(arguments, endpoint->key), &length);
+	char	   *key;
+
+	if (utf8 == NULL)
+		elog(ERROR, "operation \"%s\" has no text argument \"%s\"", endpoint->name,
+			 endpoint->key);
+	key = b24_text_from_utf8(utf8, length);
+	if (strlen(key) > B24_KEY_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("argument \"%s\" is too long to be enqueued", endpoint->key),
+				 errdetail("It has %zu bytes, and at most %d can be.", strlen(key),
+						   B24_KEY_BYTES)));
+	return cstring_to_text(key);
+}
+
+PG_FUNCTION_INFO_V1(bill24_enqueue);
+
+/*
+ * bill24_enqueue(operation text, request jsonb, server name): sends an
+ * operation after commit; returns the number of the job.  request has the
+ * arguments of the operation's function by name.  The job belongs to the
+ * current role, which inside of a SECURITY DEFINER function is its owner, and
+ * is sent with that role's user mapping.  Errors: 22023 unknown operation or
+ * argument, an operation that only reads; otherwise those of the call itself
+ * that need no answer.
+ */
+Datum
+bill24_enqueue(PG_FUNCTION_ARGS)
+{
+	const B24CallSite *site = b24_call_site(fcinfo);
+	const B24Account *account;
+	const B24Signature *signature;
+	B24NewJob	job;
+	Draft	   *draft;
+	B24Problem	problem;
+	int64		id;
+
+	b24_call_refuse_nulls(site, fcinfo, 2);
+	account = b24_call_account(site, fcinfo);
+	signature = b24_operation_to_enqueue(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+										 b24_call_extension(fcinfo), &job.endpoint);
+	draft = new_draft();
+	b24_arguments_from_jsonb(signature, PG_GETARG_JSONB_P(1), draft->arguments);
+	if (b24_encode(job.endpoint, account->base_url, draft->arguments,
+				   &account->secrets, &draft->request, &problem) != B24_OK)
+		b24_report_problem(job.endpoint->name, &problem);
+	job.key = key_of(job.endpoint, draft->arguments);
+	job.request = b24_arguments_to_jsonb(draft->arguments);
+	free_draft(draft);
+	id = b24_outbox_add(account->server, GetUserId(), &job, 1, NULL);
+	PG_RETURN_INT64(id);
+}
