@@ -39,7 +39,6 @@ OBJS = \
 	src/signature.o \
 	src/operation.o \
 	src/arguments.o \
-	src/wake.o \
 	src/outbox.o \
 	src/mapping.o \
 	src/customer.o \
@@ -48,6 +47,13 @@ OBJS = \
 	src/wait.o \
 	src/exchange.o \
 	src/shared.o \
+	src/roster.o \
+	src/wake.o \
+	src/utility.o \
+	src/delivery.o \
+	src/worker.o \
+	src/worker_status.o \
+	src/launcher.o \
 	src/call.o \
 	src/balances.o \
 	src/bills.o \

@@ -521,3 +521,38 @@ RETURNS trigger
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION bill24_customer_trigger() IS
 'AFTER trigger that keeps the customers at Bill24 like the rows of a table; its arguments are ''field=column'', and perhaps ''server=...'' and ''mode='' with outbox, call or dry_run';
+ * Workers
+ */
+CREATE FUNCTION bill24.worker_status(
+	OUT database name,
+	OUT pid integer,
+	OUT state text,
+	OUT started_at timestamptz,
+	OUT next_start_at timestamptz,
+	OUT failures integer,
+	OUT last_error text,
+	OUT in_flight integer)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'bill24_worker_status' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 10;
+COMMENT ON FUNCTION bill24.worker_status() IS
+'what bill24.worker shows';
+
+CREATE VIEW bill24.worker AS SELECT * FROM bill24.worker_status();
+GRANT SELECT ON bill24.worker TO PUBLIC;
+
+COMMENT ON VIEW bill24.worker IS
+'the workers that deliver the outbox of this database, for members of pg_monitor of all databases; empty without shared_preload_libraries';
+COMMENT ON COLUMN bill24.worker.database IS 'name of the database';
+COMMENT ON COLUMN bill24.worker.pid IS 'process of the worker; NULL if there is none, and the row tells of the database';
+COMMENT ON COLUMN bill24.worker.state IS 'starting, running, idle, away (the remote side does not answer), or without a worker: stopped (until there is something to do), backing off (after an error), no extension';
+COMMENT ON COLUMN bill24.worker.started_at IS 'when the worker started';
+COMMENT ON COLUMN bill24.worker.next_start_at IS 'when a worker starts by itself, if one does';
+COMMENT ON COLUMN bill24.worker.failures IS 'how many workers ended with an error since one last ran well';
+COMMENT ON COLUMN bill24.worker.last_error IS 'the last of these errors; for members of pg_monitor and the database''s owner';
+COMMENT ON COLUMN bill24.worker.in_flight IS 'how many requests are under way';
+
+CREATE FUNCTION bill24.wake() RETURNS void
+AS 'MODULE_PATHNAME', 'bill24_wake' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24.wake() IS
+'has the workers look at the outbox when this transaction commits; they do so by themselves, except for what is no doing of this extension, such as the data of a dump';
+REVOKE EXECUTE ON FUNCTION bill24.wake() FROM PUBLIC;

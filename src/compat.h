@@ -12,6 +12,8 @@
 
 #include "access/genam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -22,6 +24,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
@@ -166,6 +169,56 @@ b24_try_utf8_to_server(const char *text, int length, char *out, int size)
 		PG_END_TRY();
 		return ok;
 	}
+#endif
+}
+
+/* 14 tells hooks of utility statements whether they may change the tree */
+#if PG_VERSION_NUM >= 140000
+#define B24_UTILITY_PARAMETERS \
+	PlannedStmt *pstmt, const char *query_string, bool read_only_tree, \
+	ProcessUtilityContext context, ParamListInfo params, \
+	QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc
+#define B24_UTILITY_ARGUMENTS \
+	pstmt, query_string, read_only_tree, context, params, query_env, dest, qc
+#else
+#define B24_UTILITY_PARAMETERS \
+	PlannedStmt *pstmt, const char *query_string, \
+	ProcessUtilityContext context, ParamListInfo params, \
+	QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc
+#define B24_UTILITY_ARGUMENTS \
+	pstmt, query_string, context, params, query_env, dest, qc
+#endif
+
+/* 16 has one function for the owners of all kinds of objects */
+static inline bool
+b24_is_database_owner(Oid database, Oid userid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, userid);
+#else
+	return pg_database_ownercheck(database, userid);
+#endif
+}
+
+/* 14 gave the predefined roles their names */
+static inline bool
+b24_is_monitor(Oid userid)
+{
+#if PG_VERSION_NUM >= 140000
+	return has_privs_of_role(userid, ROLE_PG_MONITOR);
+#else
+	return has_privs_of_role(userid, DEFAULT_ROLE_MONITOR);
+#endif
+}
+
+/* 15 keeps the prefix of our settings to us */
+static inline void
+b24_reserve_settings(const char *prefix)
+{
+#if PG_VERSION_NUM >= 150000
+	MarkGUCPrefixReserved(prefix);
+#else
+	EmitWarningsOnPlaceholders(prefix);
 #endif
 }
 

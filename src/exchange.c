@@ -191,7 +191,7 @@ b24_exchange_wait(B24Exchange *exchange)
 		B24Job	   *job;
 
 		while (exchange->done == NULL && exchange->in_flight > 0)
-			b24_pool_wait();
+			b24_pool_wait(-1);
 		job = exchange->done;
 		if (job == NULL)
 			return NULL;

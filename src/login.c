@@ -105,7 +105,7 @@ b24_login_try(B24LoginAttempt *attempt, const char *refresh)
 		return fail(attempt, &problem);
 	}
 	while (!attempt->waiter.is_done)
-		b24_pool_wait();
+		b24_pool_wait(-1);
 
 	done = attempt->transfer;
 	attempt->answer = *b24_http_answer(done);

@@ -240,12 +240,13 @@ hand_out_done(void)
 }
 
 /*
- * Waits until something can go on, and lets it go on.  May return early.
+ * Waits until something can go on, at most max_ms (-1: no limit), and lets it
+ * go on.  May return early.
  * Raises whatever an interrupt asks for; the transfers then end with the
  * memory contexts of those who started them.
  */
 void
-b24_pool_wait(void)
+b24_pool_wait(long max_ms)
 {
 	static uint32 wait_event = 0;
 	WaitEvent	events[MAX_EVENTS];
@@ -254,6 +255,8 @@ b24_pool_wait(void)
 
 	if (wait_event == 0)
 		wait_event = b24_wait_event("Bill24Answer");
+	if (max_ms >= 0 && (timeout < 0 || timeout > max_ms))
+		timeout = max_ms;
 
 	CHECK_FOR_INTERRUPTS();
 	if (timeout == 0)

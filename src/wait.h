@@ -23,6 +23,6 @@ typedef struct B24Waiter
 extern const char *b24_user_agent(void);
 extern B24Http *b24_pool(void);
 extern int	b24_pool_expect(int transfers);
-extern void b24_pool_wait(void);
+extern void b24_pool_wait(long max_ms);
 
 #endif							/* BILL24_WAIT_H */

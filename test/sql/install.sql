@@ -34,7 +34,7 @@ SELECT obj_description(oid, 'pg_extension') <> '' AS commented FROM pg_extension
 
 -- every function ends with the server, or with what can be left out behind it
 SELECT p.oid::regprocedure AS without_server FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
-WHERE p.proname <> 'bill24_fdw_validator' AND NOT 'server' = ANY (p.proargnames);
+WHERE p.proname <> 'bill24_fdw_validator' AND p.pronamespace <> 'bill24'::regnamespace AND NOT 'server' = ANY (p.proargnames);
 
 -- every operation has its function, and every function that is none of the few others its operation
 CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');

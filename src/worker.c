@@ -1,0 +1,299 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The background worker of a database.
+ *
+ * It delivers as long as there is something to deliver, waits a while for
+ * more, and leaves.  An error does not end it at once, as there may be
+ * requests under way whose answers would be lost: only one that comes again
+ * and again does.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "compat.h"
+#include "postmaster/interrupt.h"
+#include "storage/condition_variable.h"
+#include "tcop/tcopprot.h"
+#include "utils/timestamp.h"
+
+#include "delivery.h"
+#include "wait.h"
+#include "wake.h"
+#include "worker.h"
+
+/* So many errors in a row end it; between them it waits. */
+#define MAX_ERRORS 3
+#define ERROR_WAIT_MS 300
+
+int			b24_workers = 1;
+int			b24_worker_idle_timeout = 300000;
+
+static emit_log_hook_type previous_emit_log = NULL;
+static Oid	extension = InvalidOid;
+static uint32 extension_changes;
+
+/* Keeps the text of what ends this process. */
+static void
+emit_log(ErrorData *error)
+{
+	if (previous_emit_log != NULL)
+		previous_emit_log(error);
+	if (error->elevel >= FATAL && error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		b24_roster_failed("");
+	else if (error->elevel >= ERROR && error->message != NULL)
+		b24_roster_failed(error->message);
+}
+
+static void
+override(const char *name, const char *value)
+{
+	/* some are not there in all releases */
+	if (GetConfigOption(name, true, false) != NULL)
+		SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * What is set for sessions of the database is not meant for this one.  Above
+ * all, what was claimed must be on disk before it is sent.
+ */
+static void
+override_settings(void)
+{
+	override("search_path", "pg_catalog, pg_temp");
+	override("default_transaction_isolation", "read committed");
+	override("default_transaction_read_only", "off");
+	override("default_transaction_deferrable", "off");
+	override("session_replication_role", "origin");
+	override("statement_timeout", "0");
+	override("lock_timeout", "0");
+	override("transaction_timeout", "0");
+	override("idle_in_transaction_session_timeout", "0");
+	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		override("synchronous_commit", "local");
+}
+
+/*
+ * Whether the extension is there, and still the one that it was.  What it was
+ * is known after the first call.
+ */
+static bool
+extension_is_there(void)
+{
+	Oid			found;
+
+	extension_changes = b24_roster_extension_changes();
+	StartTransactionCommand();
+	found = get_extension_oid(B24_EXTENSION, true);
+	CommitTransactionCommand();
+	if (!OidIsValid(extension))
+		extension = found;
+	return OidIsValid(found) && found == extension;
+}
+
+/*
+ * Tells the log of an error, whose data it takes.  The database's name is in
+ * no message of its own.
+ */
+static void
+report(ErrorData *error)
+{
+	error->elevel = WARNING;
+	b24_roster_failed(error->message != NULL ? error->message : "");
+	ThrowErrorData(error);
+	FreeErrorData(error);
+}
+
+/*
+ * One step of the delivery.  False if it failed; the error is in *error, and
+ * what was under way still is.
+ */
+static bool
+go_on(B24Delivery *delivery, bool *is_busy, long *wait_ms, ErrorData **error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		*is_busy = b24_delivery_go_on(delivery, wait_ms);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		*error = CopyErrorData();
+		FlushErrorState();
+
+		/* it may have come without a transaction, which then frees nothing */
+		HOLD_INTERRUPTS();
+		LWLockReleaseAll();
+		ConditionVariableCancelSleep();
+		AbortCurrentTransaction();
+		RESUME_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		ok = false;
+	}
+	PG_END_TRY();
+	return ok;
+}
+
+static long
+milliseconds_until(TimestampTz time)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return time <= now ? 0 : (long) Min((time - now) / 1000 + 1, INT_MAX);
+}
+
+static long
+sooner(long a, long b)
+{
+	return a < 0 ? b : b < 0 ? a : Min(a, b);
+}
+
+/* Leaves with nothing more to do, unless there is. */
+static void
+leave(B24Delivery *delivery, uint64 seen, B24Leaving leaving, long wait_ms)
+{
+	TimestampTz due_at = wait_ms < 0 ? 0 :
+		GetCurrentTimestamp() + wait_ms * INT64CONST(1000);
+
+	if (!b24_roster_leave(seen, leaving, due_at))
+		return;
+	if (delivery != NULL)
+		b24_delivery_end(delivery);
+	proc_exit(0);
+}
+
+/* Delivers until there is a reason to end. */
+static void
+deliver(B24Delivery *delivery)
+{
+	uint64		seen = b24_roster_wakes();
+	TimestampTz idle_since = GetCurrentTimestamp();
+	bool		is_surplus = b24_roster_is_surplus(b24_workers);
+	bool		is_busy = false;
+	int			errors = 0;
+
+	for (;;)
+	{
+		uint64		wakes;
+		ErrorData  *error = NULL;
+		long		wait_ms = -1;
+		long		idle_ms;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			override_settings();
+			is_surplus = b24_roster_is_surplus(b24_workers);
+		}
+		if (b24_roster_must_end())
+			return;
+		wakes = b24_roster_wakes();
+		if (wakes != seen || is_busy)
+			idle_since = GetCurrentTimestamp();
+		seen = wakes;
+		if (extension_changes != b24_roster_extension_changes() && !extension_is_there())
+			return;
+
+		if (!go_on(delivery, &is_busy, &wait_ms, &error))
+		{
+			TimestampTz end = GetCurrentTimestamp() + ERROR_WAIT_MS * INT64CONST(1000);
+
+			/* without the extension errors are to be expected */
+			if (!extension_is_there())
+				return;
+			report(error);
+			if (++errors == MAX_ERRORS)
+				proc_exit(1);
+
+			/* answers may come meanwhile */
+			while ((wait_ms = milliseconds_until(end)) > 0)
+				b24_pool_wait(wait_ms);
+			continue;
+		}
+		errors = 0;
+
+		if (!is_busy)
+		{
+			if (is_surplus)
+				return;
+			idle_ms = milliseconds_until(idle_since + b24_worker_idle_timeout * INT64CONST(1000));
+			if (wait_ms != 0 && (idle_ms == 0 || b24_roster_is_crowded()))
+				leave(delivery, seen, B24_LEAVE_IDLE, wait_ms);
+			wait_ms = sooner(wait_ms, Max(idle_ms, 1));
+		}
+		wait_ms = sooner(wait_ms, b24_roster_well());
+
+		/* a latch that was set before may have been reset on the way */
+		if (b24_roster_wakes() == seen)
+			b24_pool_wait(wait_ms);
+	}
+}
+
+/* The background worker. */
+void
+b24_worker_main(Datum argument)
+{
+	B24Place	place;
+	B24Delivery *delivery;
+	uint64		seen;
+
+	memcpy(&place, MyBgworkerEntry->bgw_extra, sizeof(place));
+	if (!b24_roster_attach(&place))
+		proc_exit(0);
+	previous_emit_log = emit_log_hook;
+	emit_log_hook = emit_log;
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	BackgroundWorkerInitializeConnectionByOid(place.database, InvalidOid, 0);
+	pgstat_report_appname("bill24 worker");
+	override_settings();
+
+	seen = b24_roster_wakes();
+	while (!extension_is_there())
+	{
+		leave(NULL, seen, B24_LEAVE_NO_EXTENSION, -1);
+		seen = b24_roster_wakes();
+	}
+	b24_roster_started();
+
+	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "bill24 worker",
+												ALLOCSET_DEFAULT_SIZES));
+	(void) b24_pool();
+	delivery = b24_delivery_begin();
+	deliver(delivery);
+	b24_delivery_end(delivery);
+	proc_exit(0);
+}
+
+/* Asks the postmaster for a worker; false if it has no room for one. */
+bool
+b24_worker_start(const B24Place *place, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+
+	StaticAssertStmt(sizeof(*place) <= sizeof(worker.bgw_extra),
+					 "a place does not fit");
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, B24_EXTENSION, sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "b24_worker_main", sizeof(worker.bgw_function_name));
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "bill24 worker of database %u",
+			 place->database);
+	strlcpy(worker.bgw_type, "bill24 worker", sizeof(worker.bgw_type));
+	worker.bgw_main_arg = ObjectIdGetDatum(place->database);
+	memcpy(worker.bgw_extra, place, sizeof(*place));
+	worker.bgw_notify_pid = MyProcPid;
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}

@@ -1,0 +1,103 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_status.c
+ *	  What bill24.worker shows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/dbcommands.h"
+#include "compat.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "roster.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(bill24_worker_status);
+PG_FUNCTION_INFO_V1(bill24_wake);
+
+/* A text of another database, which may be in another encoding. */
+static text *
+safe_text(char *text)
+{
+	if (!pg_verifymbstr(text, strlen(text), true))
+	{
+		for (char *c = text; *c != '\0'; c++)
+		{
+			if (IS_HIGHBIT_SET(*c))
+				*c = '?';
+		}
+	}
+	return cstring_to_text(text);
+}
+
+static void
+put_row(ReturnSetInfo *set, B24RosterRow *row, bool with_error)
+{
+	char	   *name = get_database_name(row->database);
+	NameData	database;
+	Datum		values[8];
+	bool		nulls[8] = {false};
+
+	/* dropped a moment ago */
+	if (name == NULL)
+		return;
+	namestrcpy(&database, name);
+	values[0] = NameGetDatum(&database);
+	values[1] = Int32GetDatum(row->pid);
+	nulls[1] = row->pid == 0;
+	values[2] = CStringGetTextDatum(row->state);
+	values[3] = TimestampTzGetDatum(row->started_at);
+	nulls[3] = row->started_at == 0;
+	values[4] = TimestampTzGetDatum(row->next_start_at);
+	nulls[4] = row->next_start_at == 0;
+	values[5] = Int32GetDatum(row->failures);
+	nulls[6] = row->error[0] == '\0' || !with_error;
+	values[6] = nulls[6] ? (Datum) 0 : PointerGetDatum(safe_text(row->error));
+	values[7] = Int32GetDatum(row->in_flight);
+	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+}
+
+/*
+ * The workers of this database, and for monitoring roles those of all; a
+ * database without one has a row that tells why.  What an error says is for
+ * them and the owner of the database.
+ */
+Datum
+bill24_worker_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		all = b24_is_monitor(GetUserId());
+	bool		with_error = all || b24_is_database_owner(MyDatabaseId, GetUserId());
+	bool		seen = false;
+	B24RosterRow *rows;
+	int			count;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!b24_roster_is_shared())
+		return (Datum) 0;
+	rows = b24_roster_rows(&count);
+	for (int i = 0; i < count; i++)
+	{
+		seen = seen || rows[i].database == MyDatabaseId;
+		if (all || rows[i].database == MyDatabaseId)
+			put_row(set, &rows[i], with_error);
+	}
+	if (!seen)
+	{
+		B24RosterRow none = {.database = MyDatabaseId, .state = "stopped"};
+
+		put_row(set, &none, false);
+	}
+	return (Datum) 0;
+}
+
+/* Has workers look at the outbox when this transaction commits. */
+Datum
+bill24_wake(PG_FUNCTION_ARGS)
+{
+	b24_wake_at_commit();
+	PG_RETURN_VOID();
+}
