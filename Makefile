@@ -31,6 +31,9 @@ OBJS = \
 	src/limits.o \
 	src/stat.o \
 	src/options.o \
+	src/limits.o \
+	src/stat.o \
+	src/credentials.o \
 	src/account.o \
 	src/login.o \
 	src/token.o \

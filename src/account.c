@@ -12,31 +12,28 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "access/htup_details.h"
 #include "access/reloptions.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "compat.h"
 #include "foreign/foreign.h"
-#include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
 #include "account.h"
+#include "credentials.h"
 #include "options.h"
 #include "report.h"
 
-/* A file of credentials is a few hundred bytes. */
-#define MAX_CREDENTIALS_FILE 65536
-
 typedef struct Entry
 {
-	B24Account	account;
+	B24Account	account;		/* first: users hold a pointer to it */
 	MemoryContext context;		/* everything of it, this struct included */
 	struct Entry *next;
 	int			pins;
@@ -146,113 +143,6 @@ find_mapping(Oid serverid, Oid userid, List **list)
 	return true;
 }
 
-static void
-set_secret(B24Secrets *secrets, const char *name, const char *value)
-{
-	const struct
-	{
-		const char *name;
-		const char **field;
-	}			fields[] = {
-		{"token", &secrets->token},
-		{"client_id", &secrets->client_id},
-		{"secret", &secrets->secret},
-		{"hash_token", &secrets->hash_token},
-	};
-
-	for (int i = 0; i < lengthof(fields); i++)
-	{
-		if (strcmp(fields[i].name, name) == 0)
-			*fields[i].field = pstrdup(value);
-	}
-}
-
-/* The members of a credentials file. */
-typedef struct FileReading
-{
-	Entry	   *entry;
-	B24Problem *problem;
-} FileReading;
-
-static bool
-take_credential(const char *key, B24Json *value, void *context)
-{
-	FileReading *reading = context;
-	const B24Option *option = b24_option_find(key, UserMappingRelationId);
-	size_t		length = 0;
-	const char *text = b24_json_string(value, &length);
-
-	/* the file may hold anything: its keys and values stay out of messages */
-	if (option == NULL || option->kind != B24_OPTION_SECRET)
-	{
-		b24_problem(reading->problem, B24_CREDENTIALS_FILE,
-					"the credentials file has a key that is none of token, client_id, secret and hash_token");
-		return false;
-	}
-	if (text == NULL || length == 0 || strlen(text) != length)
-	{
-		b24_problem(reading->problem, B24_CREDENTIALS_FILE,
-					"the credentials file has no text for \"%s\"", option->name);
-		return false;
-	}
-	set_secret(&reading->entry->account.secrets, key, text);
-	return true;
-}
-
-/*
- * Reads the file of credentials: one JSON object, with the names of the
- * options as keys.  Others must not be able to read it.
- */
-static B24Status
-read_file(Entry *entry, B24Problem *problem)
-{
-	FileReading reading = {entry, problem};
-	int			fd;
-	char	   *text;
-	ssize_t		length;
-	bool		readable;
-	B24Json    *json;
-	bool		ok;
-
-	/* a pipe in its place must not hold us up */
-	fd = OpenTransientFile(entry->file, O_RDONLY | O_NONBLOCK | PG_BINARY);
-	if (fd < 0)
-		return b24_problem(problem, B24_CREDENTIALS_FILE,
-						   "could not open the credentials file: %m");
-	if (fstat(fd, &entry->file_state) != 0 || !S_ISREG(entry->file_state.st_mode))
-	{
-		CloseTransientFile(fd);
-		return b24_problem(problem, B24_CREDENTIALS_FILE,
-						   "the credentials file is not a regular file");
-	}
-	if ((entry->file_state.st_mode & S_IRWXO) != 0)
-	{
-		CloseTransientFile(fd);
-		return b24_problem(problem, B24_CREDENTIALS_FILE,
-						   "the credentials file can be read or written by others");
-	}
-	text = palloc(MAX_CREDENTIALS_FILE);
-	length = read(fd, text, MAX_CREDENTIALS_FILE);
-	readable = length >= 0 && length < MAX_CREDENTIALS_FILE;
-	CloseTransientFile(fd);
-	if (!readable)
-		return b24_problem(problem, B24_CREDENTIALS_FILE,
-						   "could not read the credentials file, or it is too large");
-
-	json = b24_json_parse(text, length, problem);
-	explicit_bzero(text, length);
-	pfree(text);
-	if (b24_json_type(json) != B24_JSON_OBJECT)
-	{
-		b24_json_free(json);
-		return b24_problem(problem, B24_CREDENTIALS_FILE,
-						   "the credentials file is not a JSON object");
-	}
-	ok = b24_json_each(json, take_credential, &reading);
-	b24_json_free(json);
-	return ok ? B24_OK : problem->status;
-}
-
 /* Accounts that would log in alike may share what they got. */
 static void
 make_digest(B24Account *account)
@@ -276,47 +166,78 @@ make_digest(B24Account *account)
 	pfree(all.data);
 }
 
+/* A text of the catalog in UTF-8, NULL if it cannot be told in that. */
 static char *
 to_utf8(const char *text)
 {
-	return pstrdup(pg_server_to_any(text, strlen(text), PG_UTF8));
+	int			encoding = GetDatabaseEncoding();
+	int			length = strlen(text);
+	int			size = length * MAX_CONVERSION_GROWTH + 1;
+	char	   *out;
+
+	if (encoding == PG_UTF8)
+		return pstrdup(text);
+	if (encoding == PG_SQL_ASCII)
+		return pg_verify_mbstr(PG_UTF8, text, length, true) ? pstrdup(text) : NULL;
+	out = palloc0(size);
+	if (length > 0 && !b24_try_convert(encoding, PG_UTF8, text, length, out, size))
+		return NULL;
+	return out;
+}
+
+/* The limits, alike for all accounts of a server. */
+static B24Status
+read_limits(Oid serverid, List *list, B24Limits *limits, B24Problem *problem)
+{
+	Oid			catalog = ForeignServerRelationId;
+	B24Status	status[] = {
+		b24_option_number(list, "max_in_flight", catalog, &limits->max_in_flight, problem),
+		b24_option_number(list, "max_per_second", catalog, &limits->max_per_second, problem),
+		b24_option_number(list, "circuit_failures", catalog, &limits->circuit_failures, problem),
+	};
+
+	limits->serverid = serverid;
+	for (int i = 0; i < lengthof(status); i++)
+	{
+		if (status[i] != B24_OK)
+			return status[i];
+	}
+	return B24_OK;
 }
 
 static B24Status
-fill(Entry *entry, ForeignServer *server, B24Problem *problem)
+read_http(List *list, B24HttpOptions *http, B24Problem *problem)
 {
-	B24Account *account = &entry->account;
-	List	   *list = server->options;
-	List	   *secrets;
-	const char *url;
-	char	   *base;
-	ListCell   *cell;
 	Oid			catalog = ForeignServerRelationId;
+	const char *ca_file = b24_option_value(list, "ca_file", catalog);
+	int			connect_ms;
+	int			request_ms;
+	int			size;
+	B24Status	status[] = {
+		b24_option_number(list, "connect_timeout", catalog, &connect_ms, problem),
+		b24_option_number(list, "request_timeout", catalog, &request_ms, problem),
+		b24_option_number(list, "max_response_size", catalog, &size, problem),
+	};
 
-	url = b24_option_value(list, "base_url", catalog);
-	if (url == NULL)
-		return b24_problem(problem, B24_BAD_ARGUMENT,
-						   "the server has no option base_url");
-	base = pstrdup(url);
-	while (strlen(base) > 0 && base[strlen(base) - 1] == '/')
-		base[strlen(base) - 1] = '\0';
+	http->allow_http = b24_option_boolean(list, "allow_http", catalog);
+	http->ca_file = ca_file != NULL ? pstrdup(ca_file) : NULL;
+	http->connect_timeout_ms = connect_ms;
+	http->request_timeout_ms = request_ms;
+	http->max_response_size = size;
+	for (int i = 0; i < lengthof(status); i++)
+	{
+		if (status[i] != B24_OK)
+			return status[i];
+	}
+	return B24_OK;
+}
 
-	account->server = pstrdup(server->servername);
-	account->base_url = base;
-	account->provider = &b24_bill24;
-	account->http.allow_http = b24_option_boolean(list, "allow_http", catalog);
-	account->http.ca_file = b24_option_value(list, "ca_file", catalog);
-	account->http.connect_timeout_ms = b24_option_number(list, "connect_timeout", catalog);
-	account->http.request_timeout_ms = b24_option_number(list, "request_timeout", catalog);
-	account->http.max_response_size = b24_option_number(list, "max_response_size", catalog);
-	account->max_in_flight = b24_option_number(list, "max_in_flight", catalog);
-	if (account->http.ca_file != NULL)
-		account->http.ca_file = pstrdup(account->http.ca_file);
+static B24Status
+read_mapping(Entry *entry, List *list, B24Problem *problem)
+{
+	ListCell   *cell;
 
-	if (!find_mapping(account->serverid, account->userid, &secrets))
-		return b24_problem(problem, B24_NO_MAPPING,
-						   "there is no user mapping for this role");
-	foreach(cell, secrets)
+	foreach(cell, list)
 	{
 		DefElem    *def = lfirst_node(DefElem, cell);
 
@@ -326,10 +247,45 @@ fill(Entry *entry, ForeignServer *server, B24Problem *problem)
 		{
 			char	   *value = to_utf8(defGetString(def));
 
-			set_secret(&account->secrets, def->defname, value);
+			if (value == NULL)
+				return b24_problem(problem, B24_BAD_ARGUMENT,
+								   "the value of option \"%s\" cannot be converted to UTF-8",
+								   def->defname);
+			b24_credentials_set(&entry->account.secrets, def->defname, value);
 		}
 	}
-	if (entry->file != NULL && read_file(entry, problem) != B24_OK)
+	if (entry->file != NULL)
+		return b24_credentials_read(entry->file, &entry->account.secrets,
+									&entry->file_state, problem);
+	return B24_OK;
+}
+
+static B24Status
+fill(Entry *entry, const char *name, List *list, B24Problem *problem)
+{
+	B24Account *account = &entry->account;
+	const char *url = b24_option_value(list, "base_url", ForeignServerRelationId);
+	List	   *mapping;
+	char	   *base;
+
+	if (url == NULL)
+		return b24_problem(problem, B24_BAD_ARGUMENT,
+						   "the server has no option base_url");
+	base = pstrdup(url);
+	while (strlen(base) > 0 && base[strlen(base) - 1] == '/')
+		base[strlen(base) - 1] = '\0';
+
+	account->server = pstrdup(name);
+	account->base_url = base;
+	account->provider = &b24_bill24;
+	if (read_http(list, &account->http, problem) != B24_OK ||
+		read_limits(account->serverid, list, &account->limits, problem) != B24_OK)
+		return problem->status;
+	account->max_in_flight = account->limits.max_in_flight;
+	if (!find_mapping(account->serverid, account->userid, &mapping))
+		return b24_problem(problem, B24_NO_MAPPING,
+						   "there is no user mapping for this role");
+	if (read_mapping(entry, mapping, problem) != B24_OK)
 		return problem->status;
 	make_digest(account);
 	return B24_OK;
@@ -350,16 +306,62 @@ pin(Entry *entry)
 }
 
 /*
- * The account of the current role on a server, or NULL with a problem when it
- * is not complete.  It lives as long as the current memory context.  Errors:
- * 42704 no such server, 42809 a server of another wrapper, 42501 no USAGE.
+ * The server of that name, and whether a role may use it, from one look at the
+ * catalog: what is dropped meanwhile is no error.  False if there is none.
  */
-const B24Account *
-b24_account_try(const char *name, B24Problem *problem)
+static bool
+find_server(const char *name, Oid userid, Oid *serverid, bool *usage)
 {
-	Oid			userid = GetUserId();
+	HeapTuple	tuple;
+	Form_pg_foreign_server server;
+	Datum		datum;
+	bool		isnull;
+
+	/* longer ones would be cut off in a look-up, and name another */
+	if (strlen(name) >= NAMEDATALEN)
+		return false;
+	tuple = SearchSysCache1(FOREIGNSERVERNAME, CStringGetDatum(name));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	server = (Form_pg_foreign_server) GETSTRUCT(tuple);
+	*serverid = server->oid;
+	*usage = true;
+	if (!superuser_arg(userid))
+	{
+		Acl		   *acl;
+
+		datum = SysCacheGetAttr(FOREIGNSERVERNAME, tuple,
+								Anum_pg_foreign_server_srvacl, &isnull);
+		acl = isnull ? acldefault(OBJECT_FOREIGN_SERVER, server->srvowner) :
+			DatumGetAclP(datum);
+		*usage = aclmask(acl, userid, server->srvowner, ACL_USAGE, ACLMASK_ANY) != 0;
+	}
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+/* The server with its options; NULL unless it is one of ours. */
+static ForeignServer *
+our_server(Oid serverid, bool *other_wrapper)
+{
+	ForeignServer *server = GetForeignServerExtended(serverid, FSV_MISSING_OK);
+	ForeignDataWrapper *wrapper = server == NULL ? NULL :
+		GetForeignDataWrapperExtended(server->fdwid, FDW_MISSING_OK);
+
+	*other_wrapper = wrapper != NULL && strcmp(wrapper->fdwname, "bill24") != 0;
+	return wrapper != NULL && !*other_wrapper ? server : NULL;
+}
+
+/*
+ * The account of a role on a server, or NULL with a problem.  Raises nothing
+ * for what an administrator can do.
+ */
+static const B24Account *
+find_account(const char *name, Oid userid, bool *other_wrapper,
+			 B24Problem *problem)
+{
 	Oid			serverid;
-	AclResult	rights;
+	bool		usage;
 	ForeignServer *server;
 	uint64		seen;
 	Entry	   *entry;
@@ -369,20 +371,18 @@ b24_account_try(const char *name, B24Problem *problem)
 
 	/* what was revoked is revoked, also in the middle of a transaction */
 	AcceptInvalidationMessages();
-	serverid = get_foreign_server_oid(name, true);
-	if (!OidIsValid(serverid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("server \"%s\" does not exist", name),
-				 errhint("Make it with CREATE SERVER %s FOREIGN DATA WRAPPER bill24 OPTIONS (base_url '...'), or name another in the argument \"server\".",
-						 quote_identifier(name))));
-	rights = b24_server_aclcheck(serverid, userid);
-	if (rights != ACLCHECK_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for foreign server %s", name),
-				 errhint("The owner can GRANT USAGE ON FOREIGN SERVER %s.",
-						 quote_identifier(name))));
+	*other_wrapper = false;
+	if (!find_server(name, userid, &serverid, &usage))
+	{
+		b24_problem(problem, B24_NO_SERVER, "server \"%s\" does not exist", name);
+		return NULL;
+	}
+	if (!usage)
+	{
+		b24_problem(problem, B24_NO_USAGE,
+					"permission denied for foreign server %s", name);
+		return NULL;
+	}
 
 	entry = lookup(serverid, userid);
 	if (entry != NULL)
@@ -395,12 +395,14 @@ b24_account_try(const char *name, B24Problem *problem)
 		callbacks_registered = true;
 	}
 	seen = invalidations;
-	server = GetForeignServer(serverid);
-	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, "bill24") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"bill24\"",
-						server->servername)));
+	server = our_server(serverid, other_wrapper);
+	if (server == NULL)
+	{
+		b24_problem(problem, B24_NO_SERVER, *other_wrapper ?
+					"server \"%s\" is not a server of foreign-data wrapper \"bill24\"" :
+					"server \"%s\" does not exist", name);
+		return NULL;
+	}
 
 	/* until it is complete it hangs below the caller's, so that it cannot leak */
 	context = AllocSetContextCreate(CurrentMemoryContext, "bill24 account",
@@ -410,7 +412,7 @@ b24_account_try(const char *name, B24Problem *problem)
 	entry->context = context;
 	entry->account.serverid = serverid;
 	entry->account.userid = userid;
-	status = fill(entry, server, problem);
+	status = fill(entry, server->servername, server->options, problem);
 	MemoryContextSwitchTo(old);
 	if (status != B24_OK)
 	{
@@ -424,6 +426,116 @@ b24_account_try(const char *name, B24Problem *problem)
 	/* what changed while it was read counts for the next caller */
 	entry->stale = seen != invalidations;
 	return pin(entry);
+}
+
+/*
+ * The account of the current role on a server, or NULL with a problem when it
+ * is not complete.  It lives as long as the current memory context.  Errors:
+ * 42704 no such server, 42809 a server of another wrapper, 42501 no USAGE.
+ */
+const B24Account *
+b24_account_try(const char *name, B24Problem *problem)
+{
+	bool		other_wrapper;
+	const B24Account *account = find_account(name, GetUserId(), &other_wrapper,
+											 problem);
+
+	if (account != NULL)
+		return account;
+	if (other_wrapper)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"bill24\"",
+						name)));
+	if (problem->status == B24_NO_SERVER)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("server \"%s\" does not exist", name),
+				 errhint("Make it with CREATE SERVER %s FOREIGN DATA WRAPPER bill24 OPTIONS (base_url '...'), or name another in the argument \"server\".",
+						 quote_identifier(name))));
+	if (problem->status == B24_NO_USAGE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for foreign server %s", name),
+				 errhint("The owner can GRANT USAGE ON FOREIGN SERVER %s.",
+						 quote_identifier(name))));
+	return NULL;
+}
+
+/*
+ * The account of any role, for those who act in its name later: whatever an
+ * administrator may have done meanwhile (server or role gone, rights revoked,
+ * no mapping) is a problem and not an error.  It lives as long as the current
+ * memory context.  Needs a transaction.
+ */
+const B24Account *
+b24_account_of(const char *name, Oid userid, B24Problem *problem)
+{
+	bool		other_wrapper;
+
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(userid)))
+	{
+		b24_problem(problem, B24_NO_ROLE, "role %u does not exist", userid);
+		return NULL;
+	}
+	return find_account(name, userid, &other_wrapper, problem);
+}
+
+/* Keeps it alive as long as the current memory context, too. */
+void
+b24_account_keep(const B24Account *account)
+{
+	/* the account is the first member */
+	(void) pin((Entry *) unconstify(B24Account *, account));
+}
+
+/*
+ * Would the same role get this account again?  False when its server, its
+ * mapping or its file has changed.  Needs no transaction; rights are not asked.
+ */
+bool
+b24_account_is_current(const B24Account *account)
+{
+	Entry	   *entry = (Entry *) unconstify(B24Account *, account);
+	struct stat now;
+
+	AcceptInvalidationMessages();
+	if (!entry->stale && entry->file != NULL &&
+		(stat(entry->file, &now) != 0 || !same_file(&now, &entry->file_state)))
+		entry->stale = true;
+	return !entry->stale;
+}
+
+/*
+ * What is set for a server, whoever asks; false if there is none of that name
+ * and of this wrapper.  Needs a transaction.
+ */
+bool
+b24_server_settings(const char *name, B24ServerSettings *settings)
+{
+	Oid			catalog = ForeignServerRelationId;
+	Oid			serverid;
+	bool		usage;
+	bool		other_wrapper;
+	ForeignServer *server;
+	B24Problem	ignored;
+
+	AcceptInvalidationMessages();
+	if (!find_server(name, BOOTSTRAP_SUPERUSERID, &serverid, &usage))
+		return false;
+	server = our_server(serverid, &other_wrapper);
+	if (server == NULL)
+		return false;
+
+	/* the defaults stand in for what nobody can read */
+	(void) read_limits(serverid, server->options, &settings->limits, &ignored);
+	(void) b24_option_number(server->options, "max_attempts", catalog,
+							 &settings->max_attempts, &ignored);
+	(void) b24_option_number(server->options, "retry_delay", catalog,
+							 &settings->retry_delay_ms, &ignored);
+	(void) b24_option_number(server->options, "retention", catalog,
+							 &settings->retention_s, &ignored);
+	return true;
 }
 
 /* The same, but an incomplete account is an error (28000, 22023). */

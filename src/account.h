@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "hmac.h"
+#include "limits.h"
 #include "provider.h"
 
 typedef struct B24Account
@@ -21,6 +22,7 @@ typedef struct B24Account
 	const char *base_url;		/* without a slash behind it */
 	const B24Provider *provider;
 	B24HttpOptions http;
+	B24Limits	limits;			/* of the server, for all its accounts */
 	int			max_in_flight;
 	B24Secrets	secrets;
 
@@ -28,8 +30,23 @@ typedef struct B24Account
 	uint8		digest[B24_SHA256_LENGTH];
 } B24Account;
 
+/* What is set for a server. */
+typedef struct B24ServerSettings
+{
+	B24Limits	limits;
+	int			max_attempts;
+	int			retry_delay_ms;
+	int			retention_s;	/* 0: for ever */
+} B24ServerSettings;
+
+extern bool b24_server_settings(const char *server,
+								B24ServerSettings *settings);
 extern const B24Account *b24_account_open(const char *server);
 extern const B24Account *b24_account_try(const char *server,
 										 B24Problem *problem);
+extern const B24Account *b24_account_of(const char *server, Oid userid,
+										B24Problem *problem);
+extern void b24_account_keep(const B24Account *account);
+extern bool b24_account_is_current(const B24Account *account);
 
 #endif							/* BILL24_ACCOUNT_H */

@@ -136,15 +136,14 @@ b24_index_insert_cleanup(Relation index, IndexInfo *info)
 
 /* 14 can convert without an error: false if a character has no equivalent */
 static inline bool
-b24_try_utf8_to_server(const char *text, int length, char *out, int size)
+b24_try_convert(int from, int to, const char *text, int length, char *out, int size)
 {
-	int			encoding = GetDatabaseEncoding();
-	Oid			proc = FindDefaultConversionProc(PG_UTF8, encoding);
+	Oid			proc = FindDefaultConversionProc(from, to);
 
 	if (!OidIsValid(proc))
 		return false;
 #if PG_VERSION_NUM >= 140000
-	return pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
+	return pg_do_encoding_conversion_buf(proc, from, to,
 										 (unsigned char *) unconstify(char *, text),
 										 length, (unsigned char *) out, size,
 										 true) == length;
@@ -156,7 +155,7 @@ b24_try_utf8_to_server(const char *text, int length, char *out, int size)
 		/* a conversion function holds nothing that its error could leave */
 		PG_TRY();
 		{
-			OidFunctionCall5(proc, Int32GetDatum(PG_UTF8), Int32GetDatum(encoding),
+			OidFunctionCall5(proc, Int32GetDatum(from), Int32GetDatum(to),
 							 CStringGetDatum(text), CStringGetDatum(out),
 							 Int32GetDatum(length));
 		}

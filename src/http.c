@@ -47,6 +47,7 @@ struct B24Transfer
 	struct curl_slist *headers;
 	void	   *owner;
 	bool		changes;
+	bool		detached;
 	bool		done;
 	bool		too_large;
 	bool		opened;			/* a socket, which may vanish */
@@ -54,6 +55,7 @@ struct B24Transfer
 	size_t		max_body;
 	size_t		body_size;		/* allocated */
 	size_t		header_bytes;
+	int64_t		send_before_ms; /* 0: no limit */
 	B24HttpAnswer answer;
 	char		error[CURL_ERROR_SIZE];
 };
@@ -106,6 +108,18 @@ restore_signals(const sigset_t *saved)
 }
 
 /*
+ * A process that was stopped for long must not send what others have taken
+ * over meanwhile.
+ */
+static bool
+is_too_late(B24Transfer *t)
+{
+	if (t->send_before_ms != 0 && monotonic_ms() >= t->send_before_ms)
+		t->answer.too_late = true;
+	return t->answer.too_late;
+}
+
+/*
  * Sockets
  */
 static curl_socket_t
@@ -118,6 +132,8 @@ open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 	int			fd;
 
 	(void) purpose;
+	if (is_too_late(t))
+		return CURL_SOCKET_BAD;
 	if (http->hooks.acquire_fd != NULL && !http->hooks.acquire_fd())
 		return CURL_SOCKET_BAD;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
@@ -299,7 +315,8 @@ take_header(char *data, size_t unit, size_t count, void *context)
 #if HAVE_PREREQ
 /*
  * Called just before a request is sent, also when libcurl is about to repeat
- * it.  What changes something is not repeated once a byte of it has left.
+ * it.  What changes something is not repeated once a byte of it has left, and
+ * nothing is sent when its time is over.
  */
 static int
 before_sending(void *context, char *remote_ip, char *local_ip,
@@ -312,6 +329,8 @@ before_sending(void *context, char *remote_ip, char *local_ip,
 	(void) local_ip;
 	(void) remote_port;
 	(void) local_port;
+	if (is_too_late(t))
+		return CURL_PREREQFUNC_ABORT;
 	if (!t->changes)
 		return CURL_PREREQFUNC_OK;
 	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
@@ -320,7 +339,7 @@ before_sending(void *context, char *remote_ip, char *local_ip,
 #endif
 
 static long
-microseconds(CURL *easy, CURLINFO what)
+number(CURL *easy, CURLINFO what)
 {
 	curl_off_t	value = 0;
 
@@ -351,10 +370,12 @@ finish(B24Transfer *t, CURLcode code)
 		curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
 		retry_after > 0)
 		answer->retry_after_s = (long) retry_after;
-	answer->resolved_us = microseconds(t->easy, CURLINFO_NAMELOOKUP_TIME_T);
-	answer->connected_us = microseconds(t->easy, CURLINFO_CONNECT_TIME_T);
-	answer->secured_us = microseconds(t->easy, CURLINFO_APPCONNECT_TIME_T);
-	answer->total_us = microseconds(t->easy, CURLINFO_TOTAL_TIME_T);
+	answer->resolved_us = number(t->easy, CURLINFO_NAMELOOKUP_TIME_T);
+	answer->connected_us = number(t->easy, CURLINFO_CONNECT_TIME_T);
+	answer->secured_us = number(t->easy, CURLINFO_APPCONNECT_TIME_T);
+	answer->total_us = number(t->easy, CURLINFO_TOTAL_TIME_T);
+	answer->bytes_sent = number(t->easy, CURLINFO_SIZE_UPLOAD_T);
+	answer->bytes_received = number(t->easy, CURLINFO_SIZE_DOWNLOAD_T);
 
 	/* some versions tell no time of the connection if the handshake fails */
 	if (answer->connected_us == 0 &&
@@ -382,6 +403,8 @@ finish(B24Transfer *t, CURLcode code)
 	text = t->error[0] != '\0' ? t->error : curl_easy_strerror(code);
 	if (t->too_large)
 		text = "the answer was larger than the limit";
+	else if (answer->too_late)
+		text = "not sent in time";
 	else if (code == CURLE_ABORTED_BY_CALLBACK)
 		text = "the connection broke while the request was under way";
 	snprintf(answer->text, sizeof(answer->text), "%s", text);
@@ -582,7 +605,8 @@ prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options
 #if HAVE_PREREQ
 	SET(CURLOPT_PREREQDATA, t);
 #else
-	fresh = fresh || t->changes;
+	/* a new connection asks for a socket, which is when it may be too late */
+	fresh = fresh || t->changes || t->send_before_ms != 0;
 #endif
 	SET(CURLOPT_FRESH_CONNECT, (long) fresh);
 
@@ -608,6 +632,8 @@ b24_http_start(B24Http *http, const B24Request *request,
 	t->http = http;
 	t->owner = owner;
 	t->changes = request->changes;
+	t->detached = options->detached;
+	t->send_before_ms = options->send_before_ms;
 	t->max_body = options->max_response_size;
 	t->answer.server_time_s = -1;
 	t->answer.retry_after_s = -1;
@@ -664,14 +690,21 @@ stop(B24Transfer *t)
 }
 
 /*
- * Takes all transfers out of the pool, done or not: not a byte more of them is
- * sent.  Their owners do not hear of it, and end them when they can.
+ * Takes all transfers but the detached out of the pool, done or not: not a
+ * byte more of them is sent.  Their owners do not hear of it, and end them when
+ * they can.
  */
 void
 b24_http_abandon(B24Http *http)
 {
-	while (http->transfers != NULL)
-		stop(http->transfers);
+	B24Transfer *next;
+
+	for (B24Transfer *t = http->transfers; t != NULL; t = next)
+	{
+		next = t->next;
+		if (!t->detached)
+			stop(t);
+	}
 }
 
 /*

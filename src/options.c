@@ -34,6 +34,11 @@ static const B24Option options[] = {
 	{"request_timeout", SERVER, B24_OPTION_MILLISECONDS, "30s", 1, 3600 * 1000, false},
 	{"max_response_size", SERVER, B24_OPTION_BYTES, "4MB", 1024, 512 * 1024 * 1024, false},
 	{"max_in_flight", SERVER, B24_OPTION_COUNT, "64", 1, 1000, false},
+	{"max_per_second", SERVER, B24_OPTION_COUNT, "0", 0, 100000, false},
+	{"circuit_failures", SERVER, B24_OPTION_COUNT, "10", 0, 10000, false},
+	{"max_attempts", SERVER, B24_OPTION_COUNT, "20", 1, 10000, false},
+	{"retry_delay", SERVER, B24_OPTION_MILLISECONDS, "1s", 1, 3600 * 1000, false},
+	{"retention", SERVER, B24_OPTION_SECONDS, "7d", 0, 3650 * 86400, false},
 
 	{"token", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false},
 	{"client_id", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false},
@@ -97,15 +102,39 @@ b24_option_value(List *list, const char *name, Oid catalog)
 }
 
 static int
-parse_number(const B24Option *option, const char *value)
+unit_of(const B24Option *option)
+{
+	switch (option->kind)
+	{
+		case B24_OPTION_MILLISECONDS:
+			return GUC_UNIT_MS;
+		case B24_OPTION_SECONDS:
+			return GUC_UNIT_S;
+		case B24_OPTION_BYTES:
+			return GUC_UNIT_BYTE;
+		default:
+			return 0;
+	}
+}
+
+static bool
+read_number(const B24Option *option, const char *value, int *number,
+			const char **hint)
+{
+	int			unit = unit_of(option);
+
+	return parse_int(value, number, unit, hint) &&
+		(unit != 0 || strspn(value, "0123456789") == strlen(value));
+}
+
+static void
+check_number(const B24Option *option, const char *value)
 {
 	int			number = 0;
 	const char *hint = NULL;
-	int			unit = option->kind == B24_OPTION_MILLISECONDS ? GUC_UNIT_MS :
-		option->kind == B24_OPTION_BYTES ? GUC_UNIT_BYTE : 0;
+	int			unit = unit_of(option);
 
-	if (!parse_int(value, &number, unit, &hint) ||
-		(unit == 0 && strspn(value, "0123456789") != strlen(value)))
+	if (!read_number(option, value, &number, &hint))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\": \"%s\"",
@@ -118,28 +147,37 @@ parse_number(const B24Option *option, const char *value)
 				 errdetail("The value must be between %d and %d%s.",
 						   option->min, option->max,
 						   unit == GUC_UNIT_MS ? " milliseconds" :
+						   unit == GUC_UNIT_S ? " seconds" :
 						   unit == GUC_UNIT_BYTE ? " bytes" : "")));
-	return number;
 }
 
-/* A number in its base unit: milliseconds, bytes or pieces. */
-int
-b24_option_number(List *list, const char *name, Oid catalog)
+/*
+ * A number in its base unit: milliseconds, seconds, bytes or pieces.  The
+ * validator has seen it, unless somebody took the validator away: the default
+ * stands in for what is no such number, with a problem.
+ */
+B24Status
+b24_option_number(List *list, const char *name, Oid catalog, int *number,
+				  B24Problem *problem)
 {
-	return parse_number(b24_option_find(name, catalog),
-						b24_option_value(list, name, catalog));
+	const B24Option *option = b24_option_find(name, catalog);
+	const char *hint;
+
+	if (read_number(option, b24_option_value(list, name, catalog), number, &hint) &&
+		*number >= option->min && *number <= option->max)
+		return B24_OK;
+	(void) read_number(option, option->fallback, number, &hint);
+	return b24_problem(problem, B24_BAD_ARGUMENT,
+					   "the value of option \"%s\" is of no use", name);
 }
 
+/* The same for a truth value; what is none counts as false. */
 bool
 b24_option_boolean(List *list, const char *name, Oid catalog)
 {
 	bool		value = false;
 
-	if (!parse_bool(b24_option_value(list, name, catalog), &value))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" requires a Boolean value", name)));
-	return value;
+	return parse_bool(b24_option_value(list, name, catalog), &value) && value;
 }
 
 static void
@@ -176,9 +214,10 @@ check_value(const B24Option *option, const char *value)
 			check_url(value);
 			break;
 		case B24_OPTION_MILLISECONDS:
+		case B24_OPTION_SECONDS:
 		case B24_OPTION_BYTES:
 		case B24_OPTION_COUNT:
-			(void) parse_number(option, value);
+			check_number(option, value);
 			break;
 		case B24_OPTION_BOOLEAN:
 			if (!parse_bool(value, &ignored))

@@ -10,10 +10,13 @@
 
 #include "nodes/pg_list.h"
 
+#include "status.h"
+
 typedef enum B24OptionKind
 {
 	B24_OPTION_URL,
 	B24_OPTION_MILLISECONDS,
+	B24_OPTION_SECONDS,
 	B24_OPTION_BYTES,
 	B24_OPTION_COUNT,
 	B24_OPTION_BOOLEAN,
@@ -34,7 +37,8 @@ typedef struct B24Option
 
 extern const B24Option *b24_option_find(const char *name, Oid catalog);
 extern const char *b24_option_value(List *options, const char *name, Oid catalog);
-extern int	b24_option_number(List *options, const char *name, Oid catalog);
+extern B24Status b24_option_number(List *options, const char *name, Oid catalog,
+								   int *number, B24Problem *problem);
 extern bool b24_option_boolean(List *options, const char *name, Oid catalog);
 extern const char *b24_option_nearest(const char *name, Oid catalog);
 

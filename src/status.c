@@ -32,6 +32,18 @@ static const B24StatusInfo infos[B24_STATUS_COUNT] = {
 		"bad_number", "22023", B24_RETRY_NEVER, "invalid amount",
 		"Amounts are finite and not negative."
 	},
+	[B24_NO_SERVER] = {
+		"no_server", "42704", B24_RETRY_NEVER, "no such server",
+		"Make it with CREATE SERVER ... FOREIGN DATA WRAPPER bill24 OPTIONS (base_url '...')."
+	},
+	[B24_NO_ROLE] = {
+		"no_role", "42704", B24_RETRY_NEVER, "no such role",
+		"The role whose account was to be used has been dropped."
+	},
+	[B24_NO_USAGE] = {
+		"no_usage", "42501", B24_RETRY_NEVER, "permission denied for the server",
+		"The owner can GRANT USAGE ON FOREIGN SERVER ... TO the role."
+	},
 	[B24_NO_MAPPING] = {
 		"no_mapping", "28000", B24_RETRY_NEVER, "no user mapping",
 		"Make one: CREATE USER MAPPING FOR CURRENT_USER SERVER ... OPTIONS (token '...', client_id '...', secret '...')."

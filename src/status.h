@@ -23,6 +23,9 @@ typedef enum B24Status
 	B24_NULL_ARGUMENT,			/* a required value is missing */
 	B24_TOO_LONG,				/* longer than the provider takes */
 	B24_BAD_NUMBER,				/* NaN, infinite or negative */
+	B24_NO_SERVER,				/* the server does not exist, or is not for this */
+	B24_NO_ROLE,				/* the role does not exist any more */
+	B24_NO_USAGE,				/* the role may not use the server */
 	B24_NO_MAPPING,				/* the role has no account on the server */
 	B24_NO_CREDENTIAL,			/* the account lacks a secret it needs */
 	B24_CREDENTIALS_FILE,		/* the file of its secrets is of no use */

@@ -57,7 +57,7 @@ b24_text_try_from_utf8(const char *text, size_t length)
 		return NULL;
 	out = palloc0(size);
 	if (length > 0 &&
-		!b24_try_utf8_to_server(text, (int) length, out, (int) size))
+		!b24_try_convert(PG_UTF8, encoding, text, (int) length, out, (int) size))
 	{
 		pfree(out);
 		return NULL;
