@@ -31,8 +31,6 @@ OBJS = \
 	src/limits.o \
 	src/stat.o \
 	src/options.o \
-	src/limits.o \
-	src/stat.o \
 	src/credentials.o \
 	src/account.o \
 	src/login.o \
@@ -138,11 +136,14 @@ simulator:
 
 # ---- checks that need no server -----------------------------------------
 
+# -iquote: limits.h of ours must not stand in for the C library's.
+#
 # The sanitizer runtime is linked in statically (clang always does), so that it
 # starts before the constructors of libraries that libcurl brings: as a shared
 # library it starts after them, and deadlocks in one of them on Debian 12.
 # Behind the system's directories, so that <limits.h> is theirs.
 SAN_FLAGS = -g -O1 -std=gnu99 $(B24_WARNINGS) -D_GNU_SOURCE $(B24_CPPFLAGS) -idirafter src \
+SAN_FLAGS = -g -O1 -std=gnu99 $(B24_WARNINGS) -D_GNU_SOURCE $(B24_CPPFLAGS) -iquote src \
 	-fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN_LINK  = $(if $(B24_IS_CLANG),,-static-libasan)
 
@@ -165,6 +166,7 @@ build/unit/%: test/unit/%.c $(wildcard test/unit/*.h) $(B24_PURE:src/%=build/uni
 
 FUZZ_CC = clang
 FUZZ_FLAGS = -g -O1 -std=gnu99 -D_GNU_SOURCE $(B24_CPPFLAGS) -idirafter src \
+FUZZ_FLAGS = -g -O1 -std=gnu99 -D_GNU_SOURCE $(B24_CPPFLAGS) -iquote src \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
 fuzz: build/fuzz/fuzz_decode

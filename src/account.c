@@ -473,6 +473,7 @@ b24_account_of(const char *name, Oid userid, B24Problem *problem)
 {
 	bool		other_wrapper;
 
+	AcceptInvalidationMessages();
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(userid)))
 	{
 		b24_problem(problem, B24_NO_ROLE, "role %u does not exist", userid);

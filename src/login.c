@@ -12,6 +12,7 @@
 #include "compat.h"
 
 #include "login.h"
+#include "stat.h"
 
 static void
 forget(B24LoginAttempt *attempt)
@@ -32,20 +33,6 @@ cleanup(void *arg)
 	if (attempt->transfer != NULL)
 		b24_http_end(attempt->transfer);
 	forget(attempt);
-}
-
-/* An attempt, in the current memory context; nothing is sent yet. */
-B24LoginAttempt *
-b24_login_new(const B24Account *account, bool fresh)
-{
-	B24LoginAttempt *attempt = palloc0(sizeof(B24LoginAttempt));
-
-	attempt->account = account;
-	attempt->fresh = fresh;
-	attempt->callback.func = cleanup;
-	attempt->callback.arg = attempt;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &attempt->callback);
-	return attempt;
 }
 
 static bool
@@ -77,41 +64,72 @@ read_login(B24LoginAttempt *attempt)
 	return true;
 }
 
-/*
- * One login request, with a refresh token or, if that is NULL, with the
- * credentials alone.  True if it brought a bearer token; the attempt has what
- * came of it in any case.  Waits, and raises what an interrupt asks for.
- */
-bool
-b24_login_try(B24LoginAttempt *attempt, const char *refresh)
+/* The transfer is done: read the answer while it is there. */
+static void
+transfer_done(B24Waiter *waiter)
 {
-	const B24Endpoint *endpoint = &b24_endpoints[B24_EP_authorize];
-	const B24Account *account = attempt->account;
-	B24HttpOptions options = account->http;
-	B24Transfer *done;
-	B24Problem	problem;
+	B24LoginAttempt *attempt = (B24LoginAttempt *) waiter;
+	B24Transfer *done = attempt->transfer;
+	B24StatSample sample;
 
-	forget(attempt);
-	if (b24_encode_login(endpoint, account->base_url, &account->secrets, refresh,
-						 &attempt->request, &problem) != B24_OK)
-		return fail(attempt, &problem);
-	options.fresh = attempt->fresh;
-	attempt->waiter.is_done = false;
-	attempt->transfer = b24_http_start(b24_pool(), &attempt->request, &options,
-									   &attempt->waiter);
-	if (attempt->transfer == NULL)
-	{
-		b24_problem(&problem, B24_NO_MEMORY, "could not start a transfer");
-		return fail(attempt, &problem);
-	}
-	while (!attempt->waiter.is_done)
-		b24_pool_wait(-1);
-
-	done = attempt->transfer;
 	attempt->answer = *b24_http_answer(done);
-	b24_decode(endpoint, &attempt->answer, &attempt->reply);
+	b24_decode(&b24_endpoints[B24_EP_authorize], &attempt->answer, &attempt->reply);
 	attempt->answer.body = NULL;
 	attempt->transfer = NULL;
 	b24_http_end(done);
-	return read_login(attempt);
+	attempt->ok = read_login(attempt);
+
+	sample.status = attempt->reply.status;
+	sample.retried = attempt->again;
+	sample.bytes_sent = attempt->answer.bytes_sent;
+	sample.bytes_received = attempt->answer.bytes_received;
+	sample.total_us = attempt->answer.total_us;
+	b24_stat_count(attempt->account->serverid, NULL, attempt->detached, &sample);
+	attempt->again = true;
+	attempt->over(attempt);
+}
+
+/* An attempt, in the current memory context; nothing is sent yet. */
+B24LoginAttempt *
+b24_login_new(const B24Account *account)
+{
+	B24LoginAttempt *attempt = palloc0(sizeof(B24LoginAttempt));
+
+	attempt->account = account;
+	attempt->waiter.done = transfer_done;
+	attempt->callback.func = cleanup;
+	attempt->callback.arg = attempt;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &attempt->callback);
+	return attempt;
+}
+
+/*
+ * Sends one login request, with a refresh token or, if that is NULL, with the
+ * credentials alone.  The attempt's "over" is called when its outcome is known,
+ * which may be before this returns.
+ */
+void
+b24_login_start(B24LoginAttempt *attempt, const char *refresh)
+{
+	const B24Account *account = attempt->account;
+	B24HttpOptions options = account->http;
+	B24Problem	problem;
+
+	forget(attempt);
+	attempt->ok = false;
+	if (b24_encode_login(&b24_endpoints[B24_EP_authorize], account->base_url,
+						 &account->secrets, refresh, &attempt->request,
+						 &problem) == B24_OK)
+	{
+		options.fresh = attempt->fresh;
+		options.detached = attempt->detached;
+		attempt->waiter.is_done = false;
+		attempt->transfer = b24_http_start(b24_pool(), &attempt->request, &options,
+										   &attempt->waiter);
+		if (attempt->transfer != NULL)
+			return;
+		b24_problem(&problem, B24_NO_MEMORY, "could not start a transfer");
+	}
+	fail(attempt, &problem);
+	attempt->over(attempt);
 }

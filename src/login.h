@@ -18,20 +18,27 @@
 
 typedef struct B24LoginAttempt
 {
+	B24Waiter	waiter;			/* first: the transfer's owner */
 	bool		fresh;			/* over a new connection */
+	bool		detached;		/* from any transaction */
+	bool		ok;				/* it brought a bearer token */
 	B24Reply	reply;			/* what came of it */
 	B24Login	login;			/* if that is B24_OK */
 	B24HttpAnswer answer;		/* without its body */
 
+	/* told when it is over, whatever came of it; may begin the next */
+	void		(*over) (struct B24LoginAttempt *attempt);
+	void	   *user;			/* the caller's own */
+
 	/* login.c's own */
 	const B24Account *account;
-	B24Waiter	waiter;
 	MemoryContextCallback callback;
 	B24Request	request;
 	B24Transfer *transfer;
+	bool		again;			/* not the first request */
 } B24LoginAttempt;
 
-extern B24LoginAttempt *b24_login_new(const B24Account *account, bool fresh);
-extern bool b24_login_try(B24LoginAttempt *attempt, const char *refresh);
+extern B24LoginAttempt *b24_login_new(const B24Account *account);
+extern void b24_login_start(B24LoginAttempt *attempt, const char *refresh);
 
 #endif							/* BILL24_LOGIN_H */

@@ -9,6 +9,9 @@
  * callers do not all try the same wrong password.  A token that is due for
  * renewal serves on until it expires, if it cannot be renewed.
  *
+ * Whoever calls directly waits for a login; detached exchanges look again from
+ * time to time.  Both run the same login, as a transfer of its own.
+ *
  * A renewal that ends in an error of its own (a cancel, say) is given up by a
  * memory context callback.  Should a process vanish in the middle of one, the
  * others see that, or its time runs out.
@@ -71,13 +74,19 @@ typedef struct Table
 	Slot		slots[SLOTS];
 } Table;
 
-/* A renewal that this process has taken on. */
-typedef struct Renewal
+/* A login that this process has taken on. */
+struct B24Renewal
 {
 	MemoryContextCallback callback;
+	MemoryContext context;		/* everything of it, this struct included */
+	B24Renewal *next;			/* among those that are not over */
 	uint8		digest[B24_SHA256_LENGTH];
+	B24LoginAttempt *attempt;
+	bool		detached;		/* from any transaction */
+	bool		refreshing;		/* this is the try with the refresh token */
 	bool		over;
-} Renewal;
+	bool		ok;
+};
 
 static void
 table_init(void *memory)
@@ -151,28 +160,49 @@ claim_slot(const uint8 *digest)
 	return slot;
 }
 
+/* Those that are under way in this process. */
+static B24Renewal *renewals = NULL;
+
+/* Is somebody about to log in, or this process elsewhere? */
 static bool
-is_renewed_by_another(const Slot *slot, TimestampTz now)
+is_being_renewed(const Slot *slot, TimestampTz now)
 {
-	return slot->renewer != 0 && slot->renewer != MyProcPid &&
-		now < slot->renewer_until && BackendPidGetProc(slot->renewer) != NULL;
+	if (slot->renewer == 0 || now >= slot->renewer_until)
+		return false;
+	if (slot->renewer != MyProcPid)
+		return BackendPidGetProc(slot->renewer) != NULL;
+	for (B24Renewal *r = renewals; r != NULL; r = r->next)
+	{
+		if (memcmp(r->digest, slot->digest, B24_SHA256_LENGTH) == 0)
+			return true;
+	}
+	return false;
 }
 
-/* The one that is under way in this process, or NULL. */
-static Renewal *current = NULL;
+static void
+mark_over(B24Renewal *renewal)
+{
+	renewal->over = true;
+	for (B24Renewal **link = &renewals; *link != NULL; link = &(*link)->next)
+	{
+		if (*link == renewal)
+		{
+			*link = renewal->next;
+			break;
+		}
+	}
+}
 
 /* Gives up a renewal that did not come to its end. */
 static void
 give_up(void *arg)
 {
-	Renewal    *renewal = arg;
+	B24Renewal *renewal = arg;
 	Slot	   *slot;
 
-	if (current == renewal)
-		current = NULL;
 	if (renewal->over)
 		return;
-	renewal->over = true;
+	mark_over(renewal);
 	lock_table(LW_EXCLUSIVE);
 	slot = find_slot(renewal->digest);
 	if (slot != NULL && slot->renewer == MyProcPid)
@@ -181,13 +211,21 @@ give_up(void *arg)
 	ConditionVariableBroadcast(&the_table()->changed);
 }
 
-/* Its memory may live on, in a cursor that was opened before the savepoint. */
+/* Their memory may live on, in a cursor that was opened before the savepoint. */
 static void
 at_subxact(SubXactEvent event, SubTransactionId self, SubTransactionId parent,
 		   void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB && current != NULL)
-		give_up(current);
+	B24Renewal *next;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	for (B24Renewal *r = renewals; r != NULL; r = next)
+	{
+		next = r->next;
+		if (!r->detached)
+			give_up(r);
+	}
 }
 
 /*
@@ -246,8 +284,9 @@ note_token(Slot *slot, const B24Login *login, TimestampTz now)
 
 /* Puts the outcome of a login into its slot, and lets the others go on. */
 static void
-settle(Renewal *renewal, const B24LoginAttempt *attempt)
+settle(B24Renewal *renewal)
 {
+	const B24LoginAttempt *attempt = renewal->attempt;
 	TimestampTz now = GetCurrentTimestamp();
 	Slot	   *slot;
 
@@ -255,74 +294,191 @@ settle(Renewal *renewal, const B24LoginAttempt *attempt)
 	slot = claim_slot(renewal->digest);
 	slot->renewer = 0;
 	slot->last_used = now;
-	if (attempt->reply.status == B24_OK)
+	if (attempt->ok)
 		note_token(slot, &attempt->login, now);
 	else
 		note_failure(slot, &attempt->reply, now);
-	renewal->over = true;
+	renewal->ok = attempt->ok;
+	mark_over(renewal);
 	unlock_table();
 	ConditionVariableBroadcast(&the_table()->changed);
 }
 
+/* One request of the login is over. */
+static void
+attempt_over(B24LoginAttempt *attempt)
+{
+	B24Renewal *renewal = attempt->user;
+
+	/* whoever does not answer to this will not answer to the other */
+	if (!attempt->ok && renewal->refreshing &&
+		attempt->reply.status != B24_UNREACHABLE &&
+		attempt->reply.status != B24_NO_ANSWER)
+	{
+		renewal->refreshing = false;
+		b24_login_start(attempt, NULL);
+	}
+	else
+		settle(renewal);
+}
+
 /*
- * Logs in: with the refresh token if there is one, else, or if that is not
- * taken, with the credentials.  This process has the renewal.
+ * Begins to log in: with the refresh token if there is one, else, or if that is
+ * not taken, with the credentials.  This process has the renewal, until its
+ * outcome is known or its memory, below the current, is freed.
  */
-static bool
-renew(const B24Account *account, const char *refresh, B24LoginReport *report)
+static B24Renewal *
+begin_renewal(const B24Account *account, const char *refresh, bool fresh,
+			  bool detached)
 {
 	static bool registered = false;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "bill24 login",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Renewal    *renewal = palloc0(sizeof(Renewal));
-	B24LoginAttempt *attempt;
-	bool		ok = false;
-	bool		answered = true;
+	B24Renewal *renewal = palloc0(sizeof(B24Renewal));
 
 	memcpy(renewal->digest, account->digest, B24_SHA256_LENGTH);
-	renewal->callback.func = give_up;
-	renewal->callback.arg = renewal;
-	MemoryContextRegisterResetCallback(context, &renewal->callback);
+	renewal->context = context;
+	renewal->detached = detached;
+	renewal->refreshing = refresh[0] != '\0';
 	if (!registered)
 		RegisterSubXactCallback(at_subxact, NULL);
 	registered = true;
-	current = renewal;
+	renewal->next = renewals;
+	renewals = renewal;
 
-	attempt = b24_login_new(account, report != NULL);
-	if (refresh[0] != '\0')
-	{
-		ok = b24_login_try(attempt, refresh);
-
-		/* whoever does not answer to this will not answer to the other */
-		answered = attempt->reply.status != B24_UNREACHABLE &&
-			attempt->reply.status != B24_NO_ANSWER;
-	}
-	if (!ok && answered)
-		ok = b24_login_try(attempt, NULL);
-	if (report != NULL)
-	{
-		report->answer = attempt->answer;
-		report->skew_known = attempt->login.skew_known;
-		report->skew_s = attempt->login.skew_s;
-		report->lifetime_s = attempt->login.lifetime_s;
-	}
-	settle(renewal, attempt);
+	/* called after the attempt's own, so that no transfer is left by then */
+	renewal->callback.func = give_up;
+	renewal->callback.arg = renewal;
+	MemoryContextRegisterResetCallback(context, &renewal->callback);
+	renewal->attempt = b24_login_new(account);
+	renewal->attempt->fresh = fresh;
+	renewal->attempt->detached = detached;
+	renewal->attempt->over = attempt_over;
+	renewal->attempt->user = renewal;
+	b24_login_start(renewal->attempt, renewal->refreshing ? refresh : NULL);
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return ok;
+	return renewal;
+}
+
+bool
+b24_renewal_is_over(const B24Renewal *renewal)
+{
+	return renewal->over;
 }
 
 static void
 copy_failure(const Slot *slot, B24Reply *failure)
 {
+	failure->of_login = true;
+	if (slot == NULL || slot->failed_status == B24_OK)
+	{
+		failure->status = B24_UNREACHABLE;	/* crowded out meanwhile */
+		return;
+	}
 	failure->status = slot->failed_status;
 	failure->http_status = slot->failed_http_status;
 	failure->retry_after_s = slot->failed_retry_after_s;
-	failure->of_login = true;
 	strlcpy(failure->code, slot->failed_code, sizeof(failure->code));
 	strlcpy(failure->text, slot->failed_text, sizeof(failure->text));
+}
+
+/* The failure of a login that has just ended. */
+static void
+last_failure(const B24Account *account, B24Reply *failure)
+{
+	lock_table(LW_SHARED);
+	copy_failure(find_slot(account->digest), failure);
+	unlock_table();
+}
+
+/* Copies the token of the table if there is one to be used. */
+static bool
+use_token(const B24Account *account, TimestampTz now, B24Token *token)
+{
+	char		bearer[B24_MAX_BEARER];
+	size_t		length = 0;
+	Slot	   *slot;
+
+	lock_table(LW_SHARED);
+	slot = find_slot(account->digest);
+	if (slot != NULL && slot->bearer[0] != '\0' &&
+		(now < slot->renew_at ||
+		 (now < slot->expires_at &&
+		  (now < slot->failed_until || is_being_renewed(slot, now)))))
+	{
+		/* palloc may fail, so not under the lock */
+		length = strlen(slot->bearer);
+		memcpy(bearer, slot->bearer, length + 1);
+		token->generation = slot->generation;
+		token->renew_at = slot->renew_at;
+		slot->last_used = now;	/* one word: a race does no harm */
+	}
+	unlock_table();
+	if (length == 0)
+		return false;
+	token->bearer = pnstrdup(bearer, length);
+	return true;
+}
+
+/*
+ * Without a token: takes the renewal on, with the refresh token to be tried,
+ * unless others have, or failed just now.
+ */
+static B24TokenState
+take_on(const B24Account *account, TimestampTz now, bool in_any_case,
+		bool *taken, char *refresh, B24Reply *failure)
+{
+	B24TokenState state = B24_TOKEN_WAIT;
+	Slot	   *slot;
+
+	*taken = false;
+	lock_table(LW_EXCLUSIVE);
+	slot = claim_slot(account->digest);
+	slot->last_used = now;
+	if (now < slot->failed_until && !in_any_case)
+	{
+		copy_failure(slot, failure);
+		state = B24_TOKEN_FAILED;
+	}
+	else if (!is_being_renewed(slot, now))
+	{
+		*taken = true;
+		slot->renewer = MyProcPid;
+		slot->renewer_until = now + 1000 *
+			(2 * (int64) account->http.request_timeout_ms + 1000);
+		strlcpy(refresh, in_any_case ? "" : slot->refresh, B24_MAX_REFRESH);
+		slot->refresh[0] = '\0';	/* tried once */
+	}
+	unlock_table();
+	return state;
+}
+
+/* Sleeps until the login of another may be over. */
+static void
+wait_for_another(const B24Account *account, TimestampTz now)
+{
+	static uint32 wait_event = 0;
+	const Slot *slot;
+	bool		under_way;
+	bool		here;
+
+	if (wait_event == 0)
+		wait_event = b24_wait_event("Bill24Login");
+	ConditionVariablePrepareToSleep(&the_table()->changed);
+	lock_table(LW_SHARED);
+	slot = find_slot(account->digest);
+	under_way = slot != NULL && is_being_renewed(slot, now);
+	here = under_way && slot->renewer == MyProcPid;
+	unlock_table();
+	if (under_way && !here)
+		ConditionVariableTimedSleep(&the_table()->changed, 1000, wait_event);
+	ConditionVariableCancelSleep();
+
+	/* a detached one of this process goes on only as we drive it */
+	if (here)
+		b24_pool_wait(1000);
 }
 
 /*
@@ -334,85 +490,41 @@ static bool
 get(const B24Account *account, B24Token *token, B24LoginReport *report,
 	B24Reply *failure)
 {
-	static uint32 wait_event = 0;
-
-	if (wait_event == 0)
-		wait_event = b24_wait_event("Bill24Login");
-
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 		char		refresh[B24_MAX_REFRESH];
-		Slot	   *slot;
+		B24Renewal *renewal;
+		bool		taken;
+		bool		ok;
 
 		/* most calls end here */
-		lock_table(LW_SHARED);
-		slot = find_slot(account->digest);
-		if (slot != NULL && report == NULL && slot->bearer[0] != '\0' &&
-			(now < slot->renew_at ||
-			 (now < slot->expires_at &&
-			  (now < slot->failed_until || is_renewed_by_another(slot, now)))))
-		{
-			char		bearer[B24_MAX_BEARER];
-			size_t		length = strlen(slot->bearer);
-
-			/* palloc may fail, so not under the lock */
-			memcpy(bearer, slot->bearer, length + 1);
-			token->generation = slot->generation;
-			slot->last_used = now;	/* one word: a race does no harm */
-			unlock_table();
-			token->bearer = pnstrdup(bearer, length);
+		if (report == NULL && use_token(account, now, token))
 			return true;
-		}
-		unlock_table();
-
-		lock_table(LW_EXCLUSIVE);
-		slot = claim_slot(account->digest);
-		slot->last_used = now;
-		if (now < slot->failed_until && report == NULL)
-		{
-			copy_failure(slot, failure);
-			unlock_table();
+		if (take_on(account, now, report != NULL, &taken, refresh,
+					failure) == B24_TOKEN_FAILED)
 			return false;
-		}
-		if (is_renewed_by_another(slot, now))
+		if (!taken)
 		{
-			unlock_table();
-			ConditionVariablePrepareToSleep(&the_table()->changed);
-			lock_table(LW_SHARED);
-			slot = find_slot(account->digest);
-			if (slot == NULL || !is_renewed_by_another(slot, now))
-			{
-				unlock_table();
-				ConditionVariableCancelSleep();
-				continue;
-			}
-			unlock_table();
-			ConditionVariableTimedSleep(&the_table()->changed, 1000,
-										wait_event);
-			ConditionVariableCancelSleep();
+			wait_for_another(account, now);
 			continue;
 		}
-		slot->renewer = MyProcPid;
-		slot->renewer_until = now + 1000 *
-			(2 * (int64) account->http.request_timeout_ms + 1000);
-		strlcpy(refresh, report == NULL ? slot->refresh : "", sizeof(refresh));
-		slot->refresh[0] = '\0';	/* tried once */
-		unlock_table();
-
-		if (!renew(account, refresh, report) && report != NULL)
-		{
-			lock_table(LW_SHARED);
-			slot = find_slot(account->digest);
-			if (slot != NULL)
-				copy_failure(slot, failure);
-			else
-				failure->status = B24_UNREACHABLE;	/* crowded out meanwhile */
-			unlock_table();
-			return false;
-		}
+		renewal = begin_renewal(account, refresh, report != NULL, false);
+		while (!renewal->over)
+			b24_pool_wait(-1);
+		ok = renewal->ok;
 		if (report != NULL)
-			return true;
+		{
+			report->answer = renewal->attempt->answer;
+			report->skew_known = renewal->attempt->login.skew_known;
+			report->skew_s = renewal->attempt->login.skew_s;
+			report->lifetime_s = renewal->attempt->login.lifetime_s;
+		}
+		MemoryContextDelete(renewal->context);
+		if (report != NULL && !ok)
+			last_failure(account, failure);
+		if (report != NULL)
+			return ok;
 	}
 }
 
@@ -424,6 +536,45 @@ bool
 b24_token_get(const B24Account *account, B24Token *token, B24Reply *failure)
 {
 	return get(account, token, NULL, failure);
+}
+
+/*
+ * The same without waiting and outside of any transaction: to be asked again
+ * while it says so.  A login that this begins is kept in *renewal, initially
+ * NULL, in the current memory context, which must be the same each time.
+ */
+B24TokenState
+b24_token_poll(const B24Account *account, B24Renewal **renewal,
+			   B24Token *token, B24Reply *failure)
+{
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		char		refresh[B24_MAX_REFRESH];
+		bool		failed = false;
+		bool		taken;
+		B24TokenState state;
+
+		if (*renewal != NULL)
+		{
+			if (!(*renewal)->over)
+				return B24_TOKEN_WAIT;
+			failed = !(*renewal)->ok;
+			MemoryContextDelete((*renewal)->context);
+			*renewal = NULL;
+		}
+		if (use_token(account, now, token))
+			return B24_TOKEN_READY;
+		if (failed)
+		{
+			last_failure(account, failure);
+			return B24_TOKEN_FAILED;
+		}
+		state = take_on(account, now, false, &taken, refresh, failure);
+		if (!taken)
+			return state;
+		*renewal = begin_renewal(account, refresh, false, true);
+	}
 }
 
 /* The provider did not take a token of that login: it is not used again. */

@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "compat.h"
 #include "storage/fd.h"
+#include "utils/timestamp.h"
 
 #include "wait.h"
 
@@ -35,6 +36,9 @@ static int	slot_count = 0;		/* in use, including those of closed sockets */
 static int	slot_limit = 0;
 static bool set_is_stale = false;
 
+/* The next wait ends by then; 0: no such wish. */
+static TimestampTz return_at = 0;
+
 static bool
 acquire_fd(void)
 {
@@ -49,7 +53,8 @@ release_fd(void)
 
 /*
  * No statement of a user runs while transfers are under way, so at the end of
- * a (sub)transaction that failed, all that are left belong to what failed.
+ * a (sub)transaction that failed, all that are left belong to what failed; but
+ * not the detached, which belong to no transaction.
  * They must not go on: the memory of their owners may live on, in a cursor
  * that was opened before the savepoint, and the next call would drive them.
  */
@@ -240,9 +245,41 @@ hand_out_done(void)
 }
 
 /*
- * Waits until something can go on, at most max_ms (-1: no limit), and lets it
- * go on.  May return early.
- * Raises whatever an interrupt asks for; the transfers then end with the
+ * Somebody has to look at something that the pool does not see: the next wait
+ * ends after at most so long.
+ */
+void
+b24_pool_return_within(long ms)
+{
+	TimestampTz then = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+
+	if (return_at == 0 || then < return_at)
+		return_at = then;
+}
+
+/* How long to wait: as long as everybody allows, -1 for ever. */
+static long
+timeout_ms(long max_ms)
+{
+	long		timeout = b24_http_timeout_ms(pool);
+
+	if (max_ms >= 0 && (timeout < 0 || max_ms < timeout))
+		timeout = max_ms;
+	if (return_at != 0)
+	{
+		int64		left = (return_at - GetCurrentTimestamp() + 999) / 1000;
+
+		left = Max(left, 0);
+		if (timeout < 0 || left < timeout)
+			timeout = left;
+		return_at = 0;
+	}
+	return timeout;
+}
+
+/*
+ * Waits until something can go on, and lets it go on; at most max_ms, or with
+ * -1 without a limit.  Ends when the latch is set.  May return early.  Raises whatever an interrupt asks for; the transfers then end with the
  * memory contexts of those who started them.
  */
 void
@@ -250,22 +287,22 @@ b24_pool_wait(long max_ms)
 {
 	static uint32 wait_event = 0;
 	WaitEvent	events[MAX_EVENTS];
-	long		timeout = b24_http_timeout_ms(pool);
+	long		timeout;
 	int			count;
 
+	(void) b24_pool();
 	if (wait_event == 0)
 		wait_event = b24_wait_event("Bill24Answer");
-	if (max_ms >= 0 && (timeout < 0 || timeout > max_ms))
-		timeout = max_ms;
 
 	CHECK_FOR_INTERRUPTS();
-	if (timeout == 0)
+	if (b24_http_timeout_ms(pool) == 0)
 	{
 		b24_http_drive(pool, NULL, false, false);
 		hand_out_done();
 		return;
 	}
 
+	timeout = timeout_ms(max_ms);
 	update_set();
 	count = WaitEventSetWait(set, timeout, events, MAX_EVENTS, wait_event);
 	if (count == 0)
@@ -287,5 +324,6 @@ b24_pool_wait(long max_ms)
 			b24_http_drive(pool, s,
 						   (events[i].events & WL_SOCKET_READABLE) != 0,
 						   (events[i].events & WL_SOCKET_WRITEABLE) != 0);
-	}	hand_out_done();
+	}
+	hand_out_done();
 }

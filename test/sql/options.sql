@@ -112,6 +112,22 @@ SELECT option('max_in_flight', '0');
 SELECT option('max_in_flight', '1001');
 SELECT option('max_in_flight', '64kB');
 SELECT option('max_in_flight', '99999999999');
+SELECT option('max_per_second', '0');
+SELECT option('max_per_second', '100000');
+SELECT option('max_per_second', '100001');
+SELECT option('max_per_second', '-1');
+SELECT option('circuit_failures', '0');
+SELECT option('circuit_failures', '10001');
+SELECT option('max_attempts', '1');
+SELECT option('max_attempts', '0');
+SELECT option('retry_delay', '250ms');
+SELECT option('retry_delay', '0');
+SELECT option('retry_delay', '2h');
+SELECT option('retention', '0');
+SELECT option('retention', '7d');
+SELECT option('retention', '36h');
+SELECT option('retention', '3651d');
+SELECT option('retention', 'a week');
 
 -- files
 SELECT option('ca_file', '/etc/ssl/certs/ca.pem');
