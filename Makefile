@@ -24,6 +24,8 @@ B24_PURE = \
 	src/http.o \
 	src/endpoint.o \
 	src/bill24_provider.o \
+	src/bill24_found.o \
+	src/verdict.o \
 	src/codec.o
 
 OBJS = \
@@ -51,6 +53,11 @@ OBJS = \
 	src/roster.o \
 	src/wake.o \
 	src/utility.o \
+	src/store.o \
+	src/lease.o \
+	src/home.o \
+	src/backlog.o \
+	src/errand.o \
 	src/delivery.o \
 	src/worker.o \
 	src/worker_status.o \
@@ -62,6 +69,7 @@ OBJS = \
 	src/monitor.o \
 	src/preview.o \
 	src/enqueue.o \
+	src/job.o \
 	src/trigger.o \
 	src/bill24.o
 

@@ -399,7 +399,7 @@ CREATE TABLE bill24.outbox (
 CREATE INDEX outbox_due ON bill24.outbox (server, next_attempt_at, id) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX outbox_key ON bill24.outbox (server, key, id) WHERE finished_at IS NULL;
 CREATE INDEX outbox_leased ON bill24.outbox (leased_by) WHERE leased_by IS NOT NULL;
-CREATE INDEX outbox_finished ON bill24.outbox (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX outbox_finished ON bill24.outbox (server, finished_at) WHERE finished_at IS NOT NULL;
 ALTER SEQUENCE bill24.outbox_id_seq OWNED BY bill24.outbox.id;
 
 COMMENT ON TABLE bill24.outbox IS
@@ -427,6 +427,114 @@ GRANT SELECT ON bill24.outbox TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('bill24.outbox', '');
 SELECT pg_catalog.pg_extension_config_dump('bill24.outbox_id_seq', '');
+
+CREATE FUNCTION bill24_enqueue(
+	operation text,
+	request jsonb,
+	server name DEFAULT 'bill24')
+RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION bill24_enqueue(text, jsonb, name) IS
+'has an operation sent after commit, in order per key, and returns the number of the job in bill24.outbox';
+
+CREATE FUNCTION bill24_customer_trigger()
+RETURNS trigger
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_customer_trigger() IS
+'AFTER trigger that keeps the customers at Bill24 like the rows of a table; its arguments are ''field=column'', and perhaps ''server=...'' and ''mode='' with outbox, call or dry_run';
+
+CREATE VIEW bill24.queue AS
+SELECT server, operation, state, pg_catalog.count(*) AS jobs,
+	pg_catalog.min(created_at) AS oldest_created_at,
+	pg_catalog.now() - pg_catalog.min(created_at) AS oldest_age,
+	pg_catalog.min(next_attempt_at) AS next_attempt_at,
+	pg_catalog.max(attempts) AS most_attempts
+FROM bill24.outbox
+WHERE pg_catalog.pg_has_role(owner, 'USAGE') AND finished_at IS NULL
+GROUP BY server, operation, state;
+COMMENT ON VIEW bill24.queue IS
+'the unfinished jobs that the current role may see, by server, operation and state, with the age of the oldest';
+GRANT SELECT ON bill24.queue TO PUBLIC;
+
+CREATE TABLE bill24.home (
+	system_identifier bigint NOT NULL,
+	database oid NOT NULL,
+	since timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE bill24.home IS
+'the cluster and database that deliver the outbox; a copy elsewhere has a row that is not its own, and delivers nothing';
+GRANT SELECT ON bill24.home TO PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('bill24.home', '');
+
+CREATE FUNCTION bill24_adopt_outbox() RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_adopt_outbox() IS
+'lets this database deliver the jobs of an outbox that was copied from another one; nobody else must deliver them';
+REVOKE EXECUTE ON FUNCTION bill24_adopt_outbox() FROM PUBLIC;
+SELECT @extschema@.bill24_adopt_outbox();
+
+CREATE FUNCTION bill24_wait(id bigint, timeout interval DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION bill24_wait(bigint, interval) IS
+'waits until a job has ended or is parked, and returns its state; after the timeout, the state that it is in';
+
+CREATE FUNCTION bill24_retry(id bigint) RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_retry(bigint) IS
+'takes a parked job up again, or a queued one at once, or enqueues a failed or cancelled one anew; returns the job''s number';
+
+CREATE FUNCTION bill24_cancel(id bigint) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_cancel(bigint) IS
+'takes a job that waits or is parked out of the queue: it is not sent';
+
+CREATE FUNCTION bill24_resolve(id bigint, outcome text, note text DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_resolve(bigint, text, text) IS
+'ends a job that is parked, or whose outcome is unknown, as a person has found out: done or failed';
+
+CREATE PROCEDURE bill24_work(timeout interval DEFAULT NULL, INOUT finished bigint DEFAULT NULL)
+AS 'MODULE_PATHNAME' LANGUAGE C;
+COMMENT ON PROCEDURE bill24_work(interval, bigint) IS
+'delivers what is due in the outbox, as the background worker does, and commits on the way';
+REVOKE EXECUTE ON PROCEDURE bill24_work(interval, bigint) FROM PUBLIC;
+
+/*
+ * Workers
+ */
+CREATE FUNCTION bill24.worker_status(
+	OUT database name,
+	OUT pid integer,
+	OUT state text,
+	OUT started_at timestamptz,
+	OUT next_start_at timestamptz,
+	OUT failures integer,
+	OUT last_error text,
+	OUT in_flight integer)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'bill24_worker_status' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 10;
+COMMENT ON FUNCTION bill24.worker_status() IS
+'what bill24.worker shows';
+
+CREATE VIEW bill24.worker AS SELECT * FROM bill24.worker_status();
+GRANT SELECT ON bill24.worker TO PUBLIC;
+
+COMMENT ON VIEW bill24.worker IS
+'the workers that deliver the outbox of this database, for members of pg_monitor of all databases; empty without shared_preload_libraries';
+COMMENT ON COLUMN bill24.worker.database IS 'name of the database';
+COMMENT ON COLUMN bill24.worker.pid IS 'process of the worker; NULL if there is none, and the row tells of the database';
+COMMENT ON COLUMN bill24.worker.state IS 'starting, running, idle, away (the outbox belongs to another database: see bill24.home), or without a worker: stopped (until there is something to do), backing off (after an error), no extension';
+COMMENT ON COLUMN bill24.worker.started_at IS 'when the worker started';
+COMMENT ON COLUMN bill24.worker.next_start_at IS 'when a worker starts by itself, if one does';
+COMMENT ON COLUMN bill24.worker.failures IS 'how many workers ended with an error since one last ran well';
+COMMENT ON COLUMN bill24.worker.last_error IS 'the last of these errors; for members of pg_monitor and the database''s owner';
+COMMENT ON COLUMN bill24.worker.in_flight IS 'how many requests are under way';
+
+CREATE FUNCTION bill24.wake() RETURNS void
+AS 'MODULE_PATHNAME', 'bill24_wake' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24.wake() IS
+'has the workers look at the outbox when this transaction commits; they do so by themselves, except for what is no doing of this extension, such as the data of a dump';
+REVOKE EXECUTE ON FUNCTION bill24.wake() FROM PUBLIC;
 
 /*
  * Load control and statistics
@@ -507,52 +615,3 @@ COMMENT ON FUNCTION bill24_stat_reset(name) IS
 
 -- others may rely on them
 REVOKE EXECUTE ON FUNCTION bill24_stat_reset(name) FROM PUBLIC;
-CREATE FUNCTION bill24_enqueue(
-	operation text,
-	request jsonb,
-	server name DEFAULT 'bill24')
-RETURNS bigint
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION bill24_enqueue(text, jsonb, name) IS
-'has an operation sent after commit, in order per key, and returns the number of the job in bill24.outbox';
-
-CREATE FUNCTION bill24_customer_trigger()
-RETURNS trigger
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION bill24_customer_trigger() IS
-'AFTER trigger that keeps the customers at Bill24 like the rows of a table; its arguments are ''field=column'', and perhaps ''server=...'' and ''mode='' with outbox, call or dry_run';
- * Workers
- */
-CREATE FUNCTION bill24.worker_status(
-	OUT database name,
-	OUT pid integer,
-	OUT state text,
-	OUT started_at timestamptz,
-	OUT next_start_at timestamptz,
-	OUT failures integer,
-	OUT last_error text,
-	OUT in_flight integer)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'bill24_worker_status' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 10;
-COMMENT ON FUNCTION bill24.worker_status() IS
-'what bill24.worker shows';
-
-CREATE VIEW bill24.worker AS SELECT * FROM bill24.worker_status();
-GRANT SELECT ON bill24.worker TO PUBLIC;
-
-COMMENT ON VIEW bill24.worker IS
-'the workers that deliver the outbox of this database, for members of pg_monitor of all databases; empty without shared_preload_libraries';
-COMMENT ON COLUMN bill24.worker.database IS 'name of the database';
-COMMENT ON COLUMN bill24.worker.pid IS 'process of the worker; NULL if there is none, and the row tells of the database';
-COMMENT ON COLUMN bill24.worker.state IS 'starting, running, idle, away (the remote side does not answer), or without a worker: stopped (until there is something to do), backing off (after an error), no extension';
-COMMENT ON COLUMN bill24.worker.started_at IS 'when the worker started';
-COMMENT ON COLUMN bill24.worker.next_start_at IS 'when a worker starts by itself, if one does';
-COMMENT ON COLUMN bill24.worker.failures IS 'how many workers ended with an error since one last ran well';
-COMMENT ON COLUMN bill24.worker.last_error IS 'the last of these errors; for members of pg_monitor and the database''s owner';
-COMMENT ON COLUMN bill24.worker.in_flight IS 'how many requests are under way';
-
-CREATE FUNCTION bill24.wake() RETURNS void
-AS 'MODULE_PATHNAME', 'bill24_wake' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION bill24.wake() IS
-'has the workers look at the outbox when this transaction commits; they do so by themselves, except for what is no doing of this extension, such as the data of a dump';
-REVOKE EXECUTE ON FUNCTION bill24.wake() FROM PUBLIC;

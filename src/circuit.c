@@ -30,21 +30,21 @@
  * failed for its own sake, is bad.  What cannot be read is neither, as it may
  * be a defect of one operation only, and so is what was found on our side.
  */
-B24Verdict
-b24_circuit_verdict(B24Status status)
+B24Health
+b24_circuit_health(B24Status status)
 {
 	switch (status)
 	{
 		case B24_NO_ANSWER:
 		case B24_UNREACHABLE:
 		case B24_SERVER_ERROR:
-			return B24_VERDICT_BAD;
+			return B24_HEALTH_BAD;
 		case B24_OK:
 		case B24_TOO_LARGE:
-			return B24_VERDICT_GOOD;
+			return B24_HEALTH_GOOD;
 		default:
 			return status >= B24_UNAUTHORIZED && status < B24_STATUS_COUNT ?
-				B24_VERDICT_GOOD : B24_VERDICT_NONE;
+				B24_HEALTH_GOOD : B24_HEALTH_NONE;
 	}
 }
 
@@ -93,14 +93,14 @@ open_circuit(B24Circuit *circuit, int64_t open_ns, int64_t now)
  * has not been opened since.  Zero most_failures: it never opens.
  */
 void
-b24_circuit_note(B24Circuit *circuit, B24Verdict verdict, int most_failures,
+b24_circuit_note(B24Circuit *circuit, B24Health health, int most_failures,
 				 int64_t now)
 {
 	if (circuit->state != B24_CIRCUIT_IS_CLOSED)
 		return;
-	if (verdict == B24_VERDICT_GOOD)
+	if (health == B24_HEALTH_GOOD)
 		circuit->failures = 0;
-	else if (verdict == B24_VERDICT_BAD)
+	else if (health == B24_HEALTH_BAD)
 	{
 		if (circuit->failures < INT32_MAX)
 			circuit->failures++;
@@ -118,18 +118,18 @@ b24_circuit_note(B24Circuit *circuit, B24Verdict verdict, int most_failures,
  * for no longer than before.
  */
 void
-b24_circuit_probed(B24Circuit *circuit, B24Verdict verdict, int64_t now)
+b24_circuit_probed(B24Circuit *circuit, B24Health health, int64_t now)
 {
 	int64_t		open_ns = circuit->open_ns;
 
-	if (verdict == B24_VERDICT_GOOD)
+	if (health == B24_HEALTH_GOOD)
 	{
 		circuit->state = B24_CIRCUIT_IS_CLOSED;
 		circuit->prober = 0;
 		circuit->failures = 0;
 		return;
 	}
-	if (verdict == B24_VERDICT_BAD)
+	if (health == B24_HEALTH_BAD)
 	{
 		if (circuit->failures < INT32_MAX)
 			circuit->failures++;

@@ -36,12 +36,12 @@ typedef struct B24Circuit
 } B24Circuit;
 
 /* What an outcome says of the server. */
-typedef enum B24Verdict
+typedef enum B24Health
 {
-	B24_VERDICT_NONE,
-	B24_VERDICT_GOOD,
-	B24_VERDICT_BAD
-} B24Verdict;
+	B24_HEALTH_NONE,
+	B24_HEALTH_GOOD,
+	B24_HEALTH_BAD
+} B24Health;
 
 typedef enum B24Passage
 {
@@ -50,13 +50,13 @@ typedef enum B24Passage
 	B24_PASSAGE_BARRED
 } B24Passage;
 
-extern B24Verdict b24_circuit_verdict(B24Status status);
+extern B24Health b24_circuit_health(B24Status status);
 extern B24Passage b24_circuit_ask(const B24Circuit *circuit, int64_t now,
 								  int64_t *wait_ns);
 extern void b24_circuit_probe(B24Circuit *circuit, int process, int64_t now);
-extern void b24_circuit_note(B24Circuit *circuit, B24Verdict verdict,
+extern void b24_circuit_note(B24Circuit *circuit, B24Health health,
 							 int most_failures, int64_t now);
-extern void b24_circuit_probed(B24Circuit *circuit, B24Verdict verdict,
+extern void b24_circuit_probed(B24Circuit *circuit, B24Health health,
 							   int64_t now);
 extern void b24_circuit_give_up(B24Circuit *circuit, int64_t now);
 extern void b24_circuit_reset(B24Circuit *circuit);

@@ -31,6 +31,9 @@
 #if PG_VERSION_NUM >= 140000
 #include "utils/wait_event.h"
 #endif
+#if PG_VERSION_NUM >= 150000
+#include "common/pg_prng.h"
+#endif
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -218,6 +221,17 @@ b24_reserve_settings(const char *prefix)
 	MarkGUCPrefixReserved(prefix);
 #else
 	EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
+/* A random number in [0, 1); 15 has a generator of its own */
+static inline double
+b24_random(void)
+{
+#if PG_VERSION_NUM >= 150000
+	return pg_prng_double(&pg_global_prng_state);
+#else
+	return (double) random() / ((double) MAX_RANDOM_VALUE + 1);
 #endif
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * delivery.h
- *	  Delivery of the outbox.
+ *	  Sends the jobs of the outbox.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,8 +10,12 @@
 
 typedef struct B24Delivery B24Delivery;
 
-extern B24Delivery *b24_delivery_begin(void);
-extern bool b24_delivery_go_on(B24Delivery *d, long *wait_ms);
-extern void b24_delivery_end(B24Delivery *d);
+extern B24Delivery *b24_delivery_begin(bool in_call);
+extern bool b24_delivery_go_on(B24Delivery *delivery, bool look, bool claim,
+							   long *wait_ms);
+extern int	b24_delivery_in_flight(const B24Delivery *delivery);
+extern int64 b24_delivery_finished(const B24Delivery *delivery);
+extern bool b24_delivery_is_away(const B24Delivery *delivery);
+extern void b24_delivery_end(B24Delivery *delivery);
 
 #endif							/* BILL24_DELIVERY_H */

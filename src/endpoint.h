@@ -21,6 +21,22 @@
 typedef struct B24Provider B24Provider;
 typedef struct B24Secrets B24Secrets;
 
+/* How a change whose answer was lost is brought to an end. */
+typedef enum B24Recovery
+{
+	B24_RECOVER_BY_HAND,		/* there is no way to find out */
+	B24_RECOVER_RESEND,			/* sent again: twice has the effect of once */
+	B24_RECOVER_LOOK_UP			/* looked up by its key, sent if not there */
+} B24Recovery;
+
+/* What a look-up has found. */
+typedef enum B24Found
+{
+	B24_FOUND_OURS,				/* the change has been made */
+	B24_FOUND_OTHER,			/* something that stands in its way */
+	B24_FOUND_NONSENSE			/* no answer to what was asked */
+} B24Found;
+
 typedef struct B24Endpoint
 {
 	const char *name;			/* the SQL function's, without its prefix */
@@ -37,6 +53,17 @@ typedef struct B24Endpoint
 	/* The last word on the arguments as they go on the wire; or NULL. */
 	B24Status	(*adjust) (const B24Secrets *secrets, B24Json *wire,
 						   B24Problem *problem);
+
+	/* What becomes of a change whose answer was lost. */
+	B24Recovery recovery;
+	const char *lookup;			/* the operation that looks it up */
+	const char *lookup_by;		/* that one's argument, which is also ours */
+	B24Found	(*found) (const B24Json *arguments, const B24Json *result,
+						  B24Problem *problem);
+	bool		gone_is_done;	/* "not found" tells that it has been made */
+
+	/* Waiting ones of a key become one, in which the later values win. */
+	bool		coalesces;
 } B24Endpoint;
 
 /* B24_EP_create_customer and so on, in the order of endpointlist.h */

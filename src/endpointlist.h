@@ -23,7 +23,9 @@ B24_SPECIAL(authorize,
 /* Payment Method: Create Customer */
 B24_ENDPOINT(create_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/create",
-	.rename = "wallets=wallet", .result = "data", .changes = true, .key = "sync_code")
+	.rename = "wallets=wallet", .result = "data", .changes = true, .key = "sync_code",
+	.recovery = B24_RECOVER_LOOK_UP, .lookup = "get_customer",
+	.lookup_by = "sync_code", .found = b24_customer_found)
 
 /* Payment Method: Get Customer Details */
 B24_ENDPOINT(get_customer,
@@ -33,7 +35,8 @@ B24_ENDPOINT(get_customer,
 /* Payment Method: Update Customer */
 B24_ENDPOINT(update_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/update",
-	.result = "data", .changes = true, .key = "sync_code")
+	.result = "data", .changes = true, .key = "sync_code",
+	.recovery = B24_RECOVER_RESEND, .coalesces = true)
 
 /*
  * Payment Method: Delete Customer.  Its data is a customer of empty strings,
@@ -41,7 +44,8 @@ B24_ENDPOINT(update_customer,
  */
 B24_ENDPOINT(delete_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/delete",
-	.result = "", .changes = true, .key = "sync_code")
+	.result = "", .changes = true, .key = "sync_code",
+	.recovery = B24_RECOVER_RESEND, .gone_is_done = true)
 
 /* Payment Method: Get Wallet Balance */
 B24_ENDPOINT(get_wallet_balance,
@@ -65,7 +69,9 @@ B24_ENDPOINT(settle_payment,
 	.provider = &b24_bill24, .method = "POST", .path = "/bill_payment/push_bill_with_payment",
 	.rename = "sync_code=customer_sync_code,amount=total_amount,bill_date=date",
 	.result = "", .changes = true, .key = "sync_code",
-	.adjust = b24_settle_hash)
+	.adjust = b24_settle_hash,
+	.recovery = B24_RECOVER_LOOK_UP, .lookup = "get_bill",
+	.lookup_by = "ref_id", .found = b24_bill_found)
 
 /* Payment Method: Get list bills; "Currency" has its capital C on the wire */
 B24_SPECIAL(get_bills,

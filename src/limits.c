@@ -445,7 +445,7 @@ void
 b24_limits_leave(const B24Limits *limits, bool worker, B24Status status,
 				 bool was_tried)
 {
-	B24Verdict	verdict = was_tried ? b24_circuit_verdict(status) : B24_VERDICT_NONE;
+	B24Health	health = was_tried ? b24_circuit_health(status) : B24_HEALTH_NONE;
 	Slot	   *slot = lock_slot(limits->serverid, false);
 	B24Circuit *circuit;
 	Held	   *mine;
@@ -467,15 +467,15 @@ b24_limits_leave(const B24Limits *limits, bool worker, B24Status status,
 	if (circuit->state == B24_CIRCUIT_IS_PROBED && circuit->prober == MyProcPid)
 	{
 		if (was_tried)
-			b24_circuit_probed(circuit, verdict, b24_limits_clock());
+			b24_circuit_probed(circuit, health, b24_limits_clock());
 		else
 			b24_circuit_give_up(circuit, b24_limits_clock());
 	}
 	else if (mine->stale > 0)
 		mine->stale--;			/* the oldest end first, more or less */
-	else if (verdict != B24_VERDICT_NONE)
-		b24_circuit_note(circuit, verdict, limits->circuit_failures,
-						 verdict == B24_VERDICT_BAD ? b24_limits_clock() : 0);
+	else if (health != B24_HEALTH_NONE)
+		b24_circuit_note(circuit, health, limits->circuit_failures,
+						 health == B24_HEALTH_BAD ? b24_limits_clock() : 0);
 	SpinLockRelease(&slot->mutex);
 }
 

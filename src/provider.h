@@ -77,6 +77,10 @@ extern const B24Provider b24_bill24;
 /* in bill24_provider.c */
 extern B24Status b24_settle_hash(const B24Secrets *secrets, B24Json *wire,
 								 B24Problem *problem);
+extern B24Found b24_customer_found(const B24Json *arguments,
+								   const B24Json *result, B24Problem *problem);
+extern B24Found b24_bill_found(const B24Json *arguments, const B24Json *result,
+							   B24Problem *problem);
 extern B24Status b24_bill24_login(const B24Reply *reply, long server_time_s,
 								  long now_s, B24Login *login,
 								  B24Problem *problem);

@@ -112,14 +112,14 @@ report(ErrorData *error)
  * what was under way still is.
  */
 static bool
-go_on(B24Delivery *delivery, bool *is_busy, long *wait_ms, ErrorData **error)
+go_on(B24Delivery *delivery, bool look, bool *is_busy, long *wait_ms, ErrorData **error)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
 
 	PG_TRY();
 	{
-		*is_busy = b24_delivery_go_on(delivery, wait_ms);
+		*is_busy = b24_delivery_go_on(delivery, look, true, wait_ms);
 	}
 	PG_CATCH();
 	{
@@ -173,6 +173,7 @@ static void
 deliver(B24Delivery *delivery)
 {
 	uint64		seen = b24_roster_wakes();
+	bool		look = true;
 	TimestampTz idle_since = GetCurrentTimestamp();
 	bool		is_surplus = b24_roster_is_surplus(b24_workers);
 	bool		is_busy = false;
@@ -196,13 +197,14 @@ deliver(B24Delivery *delivery)
 		if (b24_roster_must_end())
 			return;
 		wakes = b24_roster_wakes();
-		if (wakes != seen || is_busy)
+		look = look || wakes != seen;
+		if (look || is_busy)
 			idle_since = GetCurrentTimestamp();
 		seen = wakes;
 		if (extension_changes != b24_roster_extension_changes() && !extension_is_there())
 			return;
 
-		if (!go_on(delivery, &is_busy, &wait_ms, &error))
+		if (!go_on(delivery, look, &is_busy, &wait_ms, &error))
 		{
 			TimestampTz end = GetCurrentTimestamp() + ERROR_WAIT_MS * INT64CONST(1000);
 
@@ -219,6 +221,9 @@ deliver(B24Delivery *delivery)
 			continue;
 		}
 		errors = 0;
+		look = false;
+		b24_worker_note(b24_delivery_is_away(delivery) ? "away" : NULL,
+						b24_delivery_in_flight(delivery));
 
 		if (!is_busy)
 		{
@@ -269,7 +274,7 @@ b24_worker_main(Datum argument)
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "bill24 worker",
 												ALLOCSET_DEFAULT_SIZES));
 	(void) b24_pool();
-	delivery = b24_delivery_begin();
+	delivery = b24_delivery_begin(false);
 	deliver(delivery);
 	b24_delivery_end(delivery);
 	proc_exit(0);

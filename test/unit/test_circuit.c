@@ -22,7 +22,7 @@ opened(void)
 	B24Circuit	circuit = {0};
 
 	for (int i = 0; i < 3; i++)
-		b24_circuit_note(&circuit, B24_VERDICT_BAD, 3, start);
+		b24_circuit_note(&circuit, B24_HEALTH_BAD, 3, start);
 	assert_int_equal(circuit.state, B24_CIRCUIT_IS_OPEN);
 	return circuit;
 }
@@ -35,14 +35,14 @@ test_only_failures_in_a_row_open_it(void **state)
 
 	for (int i = 0; i < 10; i++)
 	{
-		b24_circuit_note(&circuit, B24_VERDICT_BAD, 3, start);
-		b24_circuit_note(&circuit, B24_VERDICT_NONE, 3, start);
-		b24_circuit_note(&circuit, B24_VERDICT_BAD, 3, start);
+		b24_circuit_note(&circuit, B24_HEALTH_BAD, 3, start);
+		b24_circuit_note(&circuit, B24_HEALTH_NONE, 3, start);
+		b24_circuit_note(&circuit, B24_HEALTH_BAD, 3, start);
 		assert_int_equal(b24_circuit_ask(&circuit, start, &wait), B24_PASSAGE_FREE);
-		b24_circuit_note(&circuit, B24_VERDICT_GOOD, 3, start);
+		b24_circuit_note(&circuit, B24_HEALTH_GOOD, 3, start);
 	}
 	for (int i = 0; i < 1000; i++)
-		b24_circuit_note(&circuit, B24_VERDICT_BAD, 0, start);
+		b24_circuit_note(&circuit, B24_HEALTH_BAD, 0, start);
 	assert_int_equal(circuit.state, B24_CIRCUIT_IS_CLOSED);
 	assert_int_equal(circuit.failures, 1000);
 }
@@ -55,8 +55,8 @@ test_it_is_open_for_a_second_and_lets_one_through(void **state)
 	uint32_t	era = circuit.era;
 
 	/* those that are late change nothing */
-	b24_circuit_note(&circuit, B24_VERDICT_BAD, 3, start);
-	b24_circuit_note(&circuit, B24_VERDICT_GOOD, 3, start);
+	b24_circuit_note(&circuit, B24_HEALTH_BAD, 3, start);
+	b24_circuit_note(&circuit, B24_HEALTH_GOOD, 3, start);
 	assert_int_equal(circuit.failures, 3);
 	assert_int_equal(b24_circuit_ask(&circuit, start, &wait), B24_PASSAGE_BARRED);
 	assert_true(wait >= S && wait <= S + S / 10);
@@ -65,7 +65,7 @@ test_it_is_open_for_a_second_and_lets_one_through(void **state)
 	assert_int_equal(b24_circuit_ask(&circuit, circuit.retry_at, &wait), B24_PASSAGE_PROBE);
 	b24_circuit_probe(&circuit, 77, circuit.retry_at);
 	assert_int_equal(b24_circuit_ask(&circuit, circuit.retry_at, &wait), B24_PASSAGE_BARRED);
-	b24_circuit_probed(&circuit, B24_VERDICT_GOOD, start + 2 * S);
+	b24_circuit_probed(&circuit, B24_HEALTH_GOOD, start + 2 * S);
 	assert_int_equal(b24_circuit_ask(&circuit, start + 2 * S, &wait), B24_PASSAGE_FREE);
 	assert_int_equal(circuit.failures, 0);
 	assert_int_equal(circuit.era, era);
@@ -87,7 +87,7 @@ test_each_failed_probe_doubles_the_time_up_to_a_minute(void **state)
 		now += wait;
 		b24_circuit_probe(&circuit, 77, now);
 		now += 30 * S + i;
-		b24_circuit_probed(&circuit, B24_VERDICT_BAD, now);
+		b24_circuit_probed(&circuit, B24_HEALTH_BAD, now);
 		expected = 2 * expected < 60 * S ? 2 * expected : 60 * S;
 	}
 	assert_int_equal(circuit.failures, 23);
@@ -95,8 +95,8 @@ test_each_failed_probe_doubles_the_time_up_to_a_minute(void **state)
 
 	/* the next time it begins with a second again */
 	b24_circuit_probe(&circuit, 77, now);
-	b24_circuit_probed(&circuit, B24_VERDICT_GOOD, now);
-	b24_circuit_note(&circuit, B24_VERDICT_BAD, 1, now);
+	b24_circuit_probed(&circuit, B24_HEALTH_GOOD, now);
+	b24_circuit_note(&circuit, B24_HEALTH_BAD, 1, now);
 	assert_true(circuit.retry_at - now <= S + S / 10);
 }
 
@@ -113,7 +113,7 @@ test_a_probe_without_an_outcome_is_repeated(void **state)
 
 	/* one that says nothing: for as long as before */
 	b24_circuit_probe(&circuit, 77, now);
-	b24_circuit_probed(&circuit, B24_VERDICT_NONE, now);
+	b24_circuit_probed(&circuit, B24_HEALTH_NONE, now);
 	assert_int_equal(b24_circuit_ask(&circuit, now, &wait), B24_PASSAGE_BARRED);
 	assert_true(wait >= S && wait <= S + S / 10);
 
@@ -143,17 +143,17 @@ test_verdicts(void **state)
 	int			counts[3] = {0};
 
 	for (int i = 0; i < B24_STATUS_COUNT; i++)
-		counts[b24_circuit_verdict(i)]++;
-	assert_int_equal(counts[B24_VERDICT_BAD], 3);
-	assert_int_equal(b24_circuit_verdict(B24_NO_ANSWER), B24_VERDICT_BAD);
-	assert_int_equal(b24_circuit_verdict(B24_UNREACHABLE), B24_VERDICT_BAD);
-	assert_int_equal(b24_circuit_verdict(B24_SERVER_ERROR), B24_VERDICT_BAD);
-	assert_int_equal(b24_circuit_verdict(B24_OK), B24_VERDICT_GOOD);
-	assert_int_equal(b24_circuit_verdict(B24_NOT_FOUND), B24_VERDICT_GOOD);
-	assert_int_equal(b24_circuit_verdict(B24_THROTTLED), B24_VERDICT_GOOD);
-	assert_int_equal(b24_circuit_verdict(B24_BAD_ARGUMENT), B24_VERDICT_NONE);
-	assert_int_equal(b24_circuit_verdict(B24_CIRCUIT_OPEN), B24_VERDICT_NONE);
-	assert_int_equal(b24_circuit_verdict(B24_NONSENSE), B24_VERDICT_NONE);
+		counts[b24_circuit_health(i)]++;
+	assert_int_equal(counts[B24_HEALTH_BAD], 3);
+	assert_int_equal(b24_circuit_health(B24_NO_ANSWER), B24_HEALTH_BAD);
+	assert_int_equal(b24_circuit_health(B24_UNREACHABLE), B24_HEALTH_BAD);
+	assert_int_equal(b24_circuit_health(B24_SERVER_ERROR), B24_HEALTH_BAD);
+	assert_int_equal(b24_circuit_health(B24_OK), B24_HEALTH_GOOD);
+	assert_int_equal(b24_circuit_health(B24_NOT_FOUND), B24_HEALTH_GOOD);
+	assert_int_equal(b24_circuit_health(B24_THROTTLED), B24_HEALTH_GOOD);
+	assert_int_equal(b24_circuit_health(B24_BAD_ARGUMENT), B24_HEALTH_NONE);
+	assert_int_equal(b24_circuit_health(B24_CIRCUIT_OPEN), B24_HEALTH_NONE);
+	assert_int_equal(b24_circuit_health(B24_NONSENSE), B24_HEALTH_NONE);
 }
 
 /* In no second are there more than the rate and a full bucket. */

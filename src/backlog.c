@@ -1,0 +1,542 @@
+/*-------------------------------------------------------------------------
+ *
+ * backlog.c
+ *	  The jobs of the outbox as the delivery sees them: claims and results.
+ *
+ * All of this runs between b24_store_open and b24_store_close, and what claims
+ * jobs or writes results also under b24_lease_exclude_others: then it is
+ * enough to look at the first unfinished job of a key to know whether another
+ * one has to wait.
+ *
+ * A job that has to wait is marked so, once, and not looked at again before
+ * the job before it has ended.  So a claim costs what it claims, however many
+ * jobs there are and however many of them wait for one another.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+#include "backlog.h"
+#include "endpoint.h"
+#include "lease.h"
+#include "store.h"
+
+/* So many updates of a key become one at a time. */
+#define MAX_MERGE 1000
+
+static ArrayType *
+id_array(const int64 *ids, int count)
+{
+	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		values[i] = Int64GetDatum(ids[i]);
+	return construct_array(values, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+						   TYPALIGN_DOUBLE);
+}
+
+static ArrayType *
+text_array(char *const *texts, int count)
+{
+	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		values[i] = CStringGetTextDatum(texts[i]);
+	return construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+/*
+ * The servers that have something to claim, each with the time of its first
+ * job: one step in the index for each of them.  A job that was never tried is
+ * due, whatever the clock says: if its time is to come, the clock was set back.
+ */
+List *
+b24_backlog_due(void)
+{
+	static B24Statement servers = {
+		"WITH RECURSIVE s AS ("
+		" (SELECT server, next_attempt_at, attempts FROM bill24.outbox"
+		"  WHERE next_attempt_at IS NOT NULL"
+		"  ORDER BY server, next_attempt_at, id LIMIT 1)"
+		" UNION ALL"
+		" SELECT n.server, n.next_attempt_at, n.attempts FROM s, LATERAL ("
+		"  SELECT o.server, o.next_attempt_at, o.attempts FROM bill24.outbox o"
+		"  WHERE o.next_attempt_at IS NOT NULL AND o.server > s.server"
+		"  ORDER BY o.server, o.next_attempt_at, o.id LIMIT 1) n)"
+		" SELECT server, next_attempt_at, attempts FROM s"
+	};
+	uint64		count = b24_store_run(&servers, NULL, NULL);
+	TimestampTz now = GetCurrentTimestamp();
+	List	   *list = NIL;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		B24Due	   *due = palloc(sizeof(B24Due));
+
+		due->server = b24_store_text(i, 1);
+		due->at = DatumGetTimestampTz(b24_store_value(i, 2, NULL));
+		due->until = now;
+		if (due->at > now && DatumGetInt32(b24_store_value(i, 3, NULL)) == 0)
+		{
+			due->until = due->at;
+			due->at = now;
+		}
+		list = lappend(list, due);
+	}
+	return list;
+}
+
+/*
+ * Marks jobs as waiting for the first one of their key.  That one is locked
+ * for the moment, lest it ends meanwhile in the hands of a person who does not
+ * see that somebody waits.  Where a person has it already, the job is looked
+ * at again a second later.
+ */
+static void
+let_wait(const int64 *ids, const int64 *heads, int count)
+{
+	static B24Statement lock_heads = {
+		"SELECT id FROM bill24.outbox WHERE id = ANY ($1) ORDER BY id"
+		" FOR UPDATE SKIP LOCKED", 1, {"bigint[]"}
+	};
+	static B24Statement mark = {
+		"UPDATE bill24.outbox SET state = 'waiting', next_attempt_at = NULL"
+		" WHERE id = ANY ($1)", 1, {"bigint[]"}
+	};
+	static B24Statement delay = {
+		"UPDATE bill24.outbox SET next_attempt_at = pg_catalog.clock_timestamp() + '1 second'"
+		" WHERE id = ANY ($1)", 1, {"bigint[]"}
+	};
+	Datum		value = PointerGetDatum(id_array(heads, count));
+	int			locked = (int) b24_store_run(&lock_heads, &value, NULL);
+	int64	   *free_heads = palloc(Max(locked, 1) * sizeof(int64));
+	int64	   *wait = palloc(count * sizeof(int64));
+	int64	   *later = palloc(count * sizeof(int64));
+	int			wait_count = 0;
+	int			later_count = 0;
+
+	for (int i = 0; i < locked; i++)
+		free_heads[i] = DatumGetInt64(b24_store_value(i, 1, NULL));
+	for (int i = 0; i < count; i++)
+	{
+		int			low = 0;
+		int			high = locked;
+
+		while (low < high)
+		{
+			int			middle = (low + high) / 2;
+
+			if (free_heads[middle] < heads[i])
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		if (low < locked && free_heads[low] == heads[i])
+			wait[wait_count++] = ids[i];
+		else
+			later[later_count++] = ids[i];
+	}
+	value = PointerGetDatum(id_array(wait, wait_count));
+	if (wait_count > 0)
+		b24_store_run(&mark, &value, NULL);
+	value = PointerGetDatum(id_array(later, later_count));
+	if (later_count > 0)
+		b24_store_run(&delay, &value, NULL);
+}
+
+/*
+ * The jobs behind this one that can be sent in one with it: those of the same
+ * operation and owner that follow at once.  The last of them takes over the
+ * values of all, the later over the earlier, and the others are done with it.
+ */
+static void
+coalesce(const char *server, B24Claim *claim)
+{
+	static B24Statement find = {
+		"SELECT id, operation, owner::oid, attempts, request FROM bill24.outbox"
+		" WHERE server = $1 AND key = $2 AND finished_at IS NULL AND id > $3"
+		" ORDER BY id LIMIT $4", 4, {"text", "text", "bigint", "integer"}
+	};
+	static B24Statement lock = {
+		"SELECT id FROM bill24.outbox WHERE id = ANY ($1)"
+		" AND state IN ('waiting', 'queued') ORDER BY id"
+		" FOR UPDATE SKIP LOCKED", 1, {"bigint[]"}
+	};
+	static B24Statement merge = {
+		"UPDATE bill24.outbox SET state = 'done', next_attempt_at = NULL,"
+		" finished_at = pg_catalog.clock_timestamp(),"
+		" response = pg_catalog.jsonb_build_object('merged_into', $2)"
+		" WHERE id = ANY ($1)", 2, {"bigint[]", "bigint"}
+	};
+	static B24Statement take_over = {
+		"UPDATE bill24.outbox SET request = $2 WHERE id = $1", 2, {"bigint", "jsonb"}
+	};
+	Datum		values[4];
+	int64		ids[MAX_MERGE + 1];
+	Datum		requests[MAX_MERGE + 1];
+	Datum		merged = JsonbPGetDatum(claim->request);
+	int			found;
+	int			locked;
+	int			count = 1;
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = CStringGetTextDatum(claim->key);
+	values[2] = Int64GetDatum(claim->id);
+	values[3] = Int32GetDatum(MAX_MERGE);
+	found = (int) b24_store_run(&find, values, NULL);
+	ids[0] = claim->id;
+	for (int i = 0; i < found; i++)
+	{
+		char	   *operation = b24_store_text(i, 2);
+
+		if (strcmp(operation, claim->operation) != 0 ||
+			DatumGetObjectId(b24_store_value(i, 3, NULL)) != claim->owner ||
+			DatumGetInt32(b24_store_value(i, 4, NULL)) != 0)
+			break;
+		ids[count] = DatumGetInt64(b24_store_value(i, 1, NULL));
+		requests[count++] = PointerGetDatum(DatumGetJsonbPCopy(b24_store_value(i, 5, NULL)));
+	}
+
+	/* one that a person has at the moment ends the row */
+	if (count == 1)
+		return;
+	values[0] = PointerGetDatum(id_array(ids + 1, count - 1));
+	locked = (int) b24_store_run(&lock, values, NULL);
+	found = 1;
+	while (found < count && found <= locked &&
+		   ids[found] == DatumGetInt64(b24_store_value(found - 1, 1, NULL)))
+		found++;
+	count = found;
+	if (count == 1)
+		return;
+
+	for (int i = 1; i < count; i++)
+		merged = DirectFunctionCall2(jsonb_concat, merged, requests[i]);
+	values[0] = PointerGetDatum(id_array(ids, count - 1));
+	values[1] = Int64GetDatum(ids[count - 1]);
+	b24_store_run(&merge, values, NULL);
+	claim->id = ids[count - 1];
+	claim->request = DatumGetJsonbP(merged);
+	values[0] = Int64GetDatum(claim->id);
+	values[1] = merged;
+	b24_store_run(&take_over, values, NULL);
+}
+
+static void
+mark_claimed(List *claims, const char *state, bool unknown, int64 lease)
+{
+	static B24Statement mark = {
+		"UPDATE bill24.outbox SET state = $2, attempts = attempts + 1,"
+		" next_attempt_at = NULL, leased_by = $3 WHERE id = ANY ($1)",
+		3, {"bigint[]", "text", "bigint"}
+	};
+	int64	   *ids = palloc(Max(list_length(claims), 1) * sizeof(int64));
+	Datum		values[3];
+	ListCell   *cell;
+	int			count = 0;
+
+	foreach(cell, claims)
+	{
+		B24Claim   *claim = lfirst(cell);
+
+		if (claim->unknown == unknown)
+			ids[count++] = claim->id;
+	}
+	if (count == 0)
+		return;
+	values[0] = PointerGetDatum(id_array(ids, count));
+	values[1] = CStringGetTextDatum(state);
+	values[2] = Int64GetDatum(lease);
+	if (b24_store_run(&mark, values, NULL) != count)
+		elog(ERROR, "could not claim all of %d jobs", count);
+}
+
+static const char *
+coalescing_operations(void)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	appendStringInfoChar(&list, '{');
+	for (int i = 0; i < B24_EP_COUNT; i++)
+	{
+		if (b24_endpoints[i].coalesces)
+			appendStringInfo(&list, "%s%s", list.len > 1 ? "," : "",
+							 b24_endpoints[i].name);
+	}
+	appendStringInfoChar(&list, '}');
+	return list.data;
+}
+
+/*
+ * Claims jobs of a server, the ones that are due longest first, at most limit
+ * of them: counts the attempt and writes the lease.  Fewer than that may be
+ * claimed though there are more, since some have to wait for others.  The
+ * claims (of B24Claim) are in the current memory context.
+ */
+List *
+b24_backlog_claim(const B24Due *due, int limit, int64 lease, bool *more)
+{
+	static B24Statement find = {
+		"SELECT c.id, c.operation, c.key, c.request, c.owner::oid,"
+		" c.state = 'unknown', c.attempts,"
+		" (SELECT h.id FROM bill24.outbox h WHERE h.server = c.server AND h.key = c.key"
+		"  AND h.finished_at IS NULL ORDER BY h.server, h.key, h.id LIMIT 1),"
+		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($4) AND EXISTS ("
+		"  SELECT FROM bill24.outbox f WHERE f.server = c.server AND f.key = c.key"
+		"  AND f.finished_at IS NULL AND f.id > c.id)"
+		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
+		" AND c.next_attempt_at IS NOT NULL"
+		" ORDER BY c.server, c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
+		4, {"text", "timestamptz", "integer", "text[]"}
+	};
+	Datum		values[4];
+	uint64		count;
+	List	   *claims = NIL;
+	List	   *followed = NIL;
+	ListCell   *cell;
+	int64	   *waiting;
+	int64	   *heads;
+	int			wait_count = 0;
+
+	values[0] = CStringGetTextDatum(due->server);
+	values[1] = TimestampTzGetDatum(due->until);
+	values[2] = Int32GetDatum(limit);
+	values[3] = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(coalescing_operations()),
+								 ObjectIdGetDatum(TEXTOID), Int32GetDatum(-1));
+	count = b24_store_run(&find, values, NULL);
+	*more = count == limit;
+	waiting = palloc(Max(count, 1) * sizeof(int64));
+	heads = palloc(Max(count, 1) * sizeof(int64));
+	for (uint64 i = 0; i < count; i++)
+	{
+		int64		id = DatumGetInt64(b24_store_value(i, 1, NULL));
+		int64		head = DatumGetInt64(b24_store_value(i, 8, NULL));
+		B24Claim   *claim;
+
+		if (id != head)
+		{
+			waiting[wait_count] = id;
+			heads[wait_count++] = head;
+			continue;
+		}
+		claim = palloc(sizeof(B24Claim));
+		claim->id = id;
+		claim->operation = b24_store_text(i, 2);
+		claim->key = b24_store_text(i, 3);
+		claim->request = DatumGetJsonbPCopy(b24_store_value(i, 4, NULL));
+		claim->owner = DatumGetObjectId(b24_store_value(i, 5, NULL));
+		claim->unknown = DatumGetBool(b24_store_value(i, 6, NULL));
+		claim->attempt = DatumGetInt32(b24_store_value(i, 7, NULL)) + 1;
+		claims = lappend(claims, claim);
+		if (DatumGetBool(b24_store_value(i, 9, NULL)))
+			followed = lappend(followed, claim);
+	}
+	SPI_freetuptable(SPI_tuptable);
+
+	if (wait_count > 0)
+		let_wait(waiting, heads, wait_count);
+	foreach(cell, followed)
+		coalesce(due->server, lfirst(cell));
+	mark_claimed(claims, "sending", false, lease);
+	mark_claimed(claims, "unknown", true, lease);
+	return claims;
+}
+
+/*
+ * Lets the next job of each of these keys go on, if it waits: the one before
+ * it has ended.
+ */
+static uint64
+free_keys(const char *server, char *const *keys, int count)
+{
+	static B24Statement go_on = {
+		"UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
+		" WHERE state = 'waiting' AND id = ANY (ARRAY("
+		" SELECT (SELECT o.id FROM bill24.outbox o WHERE o.server = $1 AND o.key = k"
+		"  AND o.finished_at IS NULL ORDER BY o.server, o.key, o.id LIMIT 1)"
+		" FROM pg_catalog.unnest($2) k))", 2, {"text", "text[]"}
+	};
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = PointerGetDatum(text_array(keys, count));
+	return b24_store_run_latest(&go_on, values);
+}
+
+/* The same for one key, whoever ended its job. */
+void
+b24_backlog_free_key(const char *server, const char *key)
+{
+	char	   *copy = unconstify(char *, key);
+
+	free_keys(server, &copy, 1);
+}
+
+/*
+ * Writes outcomes of jobs of one server that this process has the lease of.
+ * Returns in how many milliseconds the first of the jobs that are due again,
+ * or due now that another has ended, will be so; -1 if there is none.
+ */
+long
+b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
+				  int64 lease)
+{
+	/* unnest() of several arrays is syntax, and takes no schema */
+	static B24Statement write = {
+		"UPDATE bill24.outbox o SET state = r.state, leased_by = NULL,"
+		" attempts = o.attempts - r.unsent,"
+		" next_attempt_at = pg_catalog.clock_timestamp() + r.delay_ms * '1 millisecond'::interval,"
+		" finished_at = CASE WHEN r.finished THEN pg_catalog.clock_timestamp() END,"
+		" response = r.response, sqlstate = r.sqlstate, error = r.error"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+		"  AS r(id, state, finished, unsent, delay_ms, response, sqlstate, error)"
+		" WHERE o.id = r.id AND o.leased_by = $9",
+		9, {"bigint[]", "text[]", "boolean[]", "integer[]", "double precision[]", "jsonb[]",
+		"text[]", "text[]", "bigint"}
+	};
+	enum
+	{
+		COLUMNS = 8
+	};
+	static const Oid types[COLUMNS] = {
+		INT8OID, TEXTOID, BOOLOID, INT4OID, FLOAT8OID, JSONBOID, TEXTOID, TEXTOID
+	};
+	Datum		values[COLUMNS + 1];
+	Datum	   *column[COLUMNS];
+	bool	   *nulls[COLUMNS];
+	char	  **keys = palloc(count * sizeof(char *));
+	int			finished = 0;
+	long		due_ms = -1;
+
+	for (int c = 0; c < COLUMNS; c++)
+	{
+		column[c] = palloc(count * sizeof(Datum));
+		nulls[c] = palloc0(count * sizeof(bool));
+	}
+	for (int i = 0; i < count; i++)
+	{
+		const B24Outcome *o = &outcomes[i];
+
+		column[0][i] = Int64GetDatum(o->id);
+		column[1][i] = CStringGetTextDatum(o->state);
+		column[2][i] = BoolGetDatum(o->finished);
+		column[3][i] = Int32GetDatum(o->unsent ? 1 : 0);
+		column[4][i] = Float8GetDatum((double) o->delay_ms);
+		nulls[4][i] = o->finished || strcmp(o->state, "parked") == 0;
+		if (!nulls[4][i] && (due_ms < 0 || o->delay_ms < due_ms))
+			due_ms = o->delay_ms;
+		column[5][i] = o->response;
+		nulls[5][i] = o->response == (Datum) 0;
+		nulls[6][i] = o->sqlstate == NULL;
+		column[6][i] = nulls[6][i] ? (Datum) 0 : CStringGetTextDatum(o->sqlstate);
+		nulls[7][i] = o->error == NULL;
+		column[7][i] = nulls[7][i] ? (Datum) 0 : CStringGetTextDatum(o->error);
+		if (o->finished)
+			keys[finished++] = unconstify(char *, o->key);
+	}
+	for (int c = 0; c < COLUMNS; c++)
+	{
+		int			lower = 1;
+		int16		length;
+		bool		by_value;
+		char		align;
+
+		get_typlenbyvalalign(types[c], &length, &by_value, &align);
+		values[c] = PointerGetDatum(construct_md_array(column[c], nulls[c], 1, &count,
+													   &lower, types[c], length,
+													   by_value, align));
+	}
+	values[COLUMNS] = Int64GetDatum(lease);
+	b24_store_run(&write, values, NULL);
+	if (finished > 0 && free_keys(server, keys, finished) > 0)
+		due_ms = 0;
+	return due_ms;
+}
+
+/*
+ * Jobs whose process is gone: whether they were sent, and what came of that,
+ * has to be found out.  Returns how many there are.
+ */
+int
+b24_backlog_recover(int64 mine)
+{
+	static B24Statement find = {
+		"WITH RECURSIVE l AS ("
+		" (SELECT leased_by FROM bill24.outbox WHERE leased_by IS NOT NULL"
+		"  ORDER BY leased_by LIMIT 1)"
+		" UNION ALL"
+		" SELECT n.leased_by FROM l, LATERAL ("
+		"  SELECT o.leased_by FROM bill24.outbox o WHERE o.leased_by IS NOT NULL"
+		"  AND o.leased_by > l.leased_by ORDER BY o.leased_by LIMIT 1) n)"
+		" SELECT leased_by FROM l"
+	};
+	static B24Statement recover = {
+		"UPDATE bill24.outbox SET state = 'unknown', leased_by = NULL,"
+		" next_attempt_at = pg_catalog.clock_timestamp(), sqlstate = $2, error = $3"
+		" WHERE leased_by = $1", 3, {"bigint", "text", "text"}
+	};
+	int			count = (int) b24_store_run(&find, NULL, NULL);
+	int64	   *leases = palloc(Max(count, 1) * sizeof(int64));
+	int			recovered = 0;
+
+	for (int i = 0; i < count; i++)
+		leases[i] = DatumGetInt64(b24_store_value(i, 1, NULL));
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[3];
+
+		if (leases[i] == mine || !b24_lease_is_over(leases[i]))
+			continue;
+		values[0] = Int64GetDatum(leases[i]);
+		values[1] = CStringGetTextDatum(b24_status_info(B24_NO_ANSWER)->sqlstate);
+		values[2] = CStringGetTextDatum("the process that had it is gone, the outcome is unknown");
+		recovered += (int) b24_store_run(&recover, values, NULL);
+	}
+	return recovered;
+}
+
+/*
+ * Lets go on all jobs that wait for nothing: somebody may have deleted what
+ * they waited for.  Reads all that are unfinished.
+ */
+int
+b24_backlog_unblock(void)
+{
+	static B24Statement unblock = {
+		"UPDATE bill24.outbox w SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
+		" WHERE w.state = 'waiting' AND w.finished_at IS NULL AND NOT EXISTS ("
+		" SELECT FROM bill24.outbox e WHERE e.server = w.server AND e.key = w.key"
+		" AND e.finished_at IS NULL AND e.id < w.id)"
+	};
+
+	return (int) b24_store_run(&unblock, NULL, NULL);
+}
+
+/*
+ * Deletes finished jobs of a server that are older than the retention, at most
+ * limit of them.  Returns how many.
+ */
+int
+b24_backlog_prune(const char *server, int retention_s, int limit)
+{
+	static B24Statement prune = {
+		"DELETE FROM bill24.outbox WHERE id = ANY (ARRAY("
+		" SELECT o.id FROM bill24.outbox o WHERE o.server = $1 AND o.finished_at IS NOT NULL"
+		" AND o.finished_at < pg_catalog.clock_timestamp() - $2 * '1 second'::interval"
+		" ORDER BY o.server, o.finished_at LIMIT $3))", 3, {"text", "double precision", "integer"}
+	};
+	Datum		values[3];
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = Float8GetDatum(retention_s);
+	values[2] = Int32GetDatum(limit);
+	return (int) b24_store_run(&prune, values, NULL);
+}

@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * backlog.h
+ *	  The jobs of the outbox as the delivery sees them: claims and results.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_BACKLOG_H
+#define BILL24_BACKLOG_H
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+/* A server that has jobs to be claimed, now or later. */
+typedef struct B24Due
+{
+	char	   *server;
+	TimestampTz at;				/* when the first of them is due */
+	TimestampTz until;			/* claim what is due up to here */
+} B24Due;
+
+/* A job as it was claimed. */
+typedef struct B24Claim
+{
+	int64		id;
+	char	   *operation;
+	char	   *key;
+	Jsonb	   *request;
+	Oid			owner;
+	bool		unknown;		/* whether it has had its effect */
+	int			attempt;		/* this one's number */
+} B24Claim;
+
+/* What became of one. */
+typedef struct B24Outcome
+{
+	int64		id;
+	const char *key;
+	const char *state;
+	bool		finished;
+	bool		unsent;			/* was not even tried: the attempt does not count */
+	long		delay_ms;		/* until it is due again, if it is not finished */
+	Datum		response;		/* jsonb; 0 for none */
+	const char *sqlstate;		/* or NULL */
+	const char *error;			/* or NULL */
+} B24Outcome;
+
+extern List *b24_backlog_due(void);
+extern List *b24_backlog_claim(const B24Due *due, int limit, int64 lease,
+							   bool *more);
+extern long b24_backlog_write(const char *server, const B24Outcome *outcomes,
+							  int count, int64 lease);
+extern int	b24_backlog_recover(int64 mine);
+extern int	b24_backlog_unblock(void);
+extern int	b24_backlog_prune(const char *server, int retention_s, int limit);
+extern void b24_backlog_free_key(const char *server, const char *key);
+
+#endif							/* BILL24_BACKLOG_H */

@@ -1,0 +1,269 @@
+/*-------------------------------------------------------------------------
+ *
+ * errand.c
+ *	  A job of the outbox on its way, from the claim to the outcome.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "compat.h"
+
+#include "errand.h"
+#include "report.h"
+#include "row.h"
+#include "text.h"
+
+static void
+cleanup(void *arg)
+{
+	B24Errand  *errand = arg;
+
+	b24_json_free(errand->arguments);
+	if (errand->job != NULL)
+		b24_job_free(errand->job);
+}
+
+/* An errand for a claimed job. */
+B24Errand *
+b24_errand_new(MemoryContext parent, const B24Claim *claim)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "bill24 errand",
+												  ALLOCSET_SMALL_SIZES);
+	B24Errand  *errand = MemoryContextAllocZero(context, sizeof(B24Errand));
+
+	errand->context = context;
+	errand->callback.func = cleanup;
+	errand->callback.arg = errand;
+	MemoryContextRegisterResetCallback(context, &errand->callback);
+	errand->id = claim->id;
+	errand->key = MemoryContextStrdup(context, claim->key);
+	errand->attempt = claim->attempt;
+	errand->unknown = claim->unknown;
+	return errand;
+}
+
+/* Frees an errand, in flight or not. */
+void
+b24_errand_free(B24Errand *errand)
+{
+	MemoryContextDelete(errand->context);
+}
+
+/* Ends an errand before anything was sent. */
+void
+b24_errand_end(B24Errand *errand, B24Verdict verdict, const B24Problem *problem)
+{
+	errand->verdict = verdict;
+	errand->problem = *problem;
+}
+
+/*
+ * Reads what is to be done.  False if that cannot be, and the errand is at its
+ * end; raises errors of the conversion between encodings.
+ */
+bool
+b24_errand_read(B24Errand *errand, const B24Claim *claim)
+{
+	char	   *text = JsonbToCString(NULL, &claim->request->root,
+									  VARSIZE(claim->request));
+	char	   *utf8 = b24_text_to_utf8(text, strlen(text), NULL);
+	B24Problem	problem;
+
+	errand->endpoint = b24_endpoint_find(claim->operation);
+	if (errand->endpoint == NULL || !errand->endpoint->changes)
+	{
+		b24_problem(&problem, B24_BAD_ARGUMENT, "there is no operation \"%.60s\" for the outbox",
+					claim->operation);
+		b24_errand_end(errand, B24_VERDICT_FAILED, &problem);
+		return false;
+	}
+	errand->arguments = b24_json_parse(utf8, strlen(utf8), &problem);
+	if (b24_json_type(errand->arguments) != B24_JSON_OBJECT)
+	{
+		b24_problem(&problem, B24_BAD_ARGUMENT, "the request is not an object that can be sent");
+		b24_errand_end(errand, B24_VERDICT_FAILED, &problem);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Makes the request: the job's, or the look-up of what became of it.  False if
+ * there is none, and the errand is at its end.
+ */
+bool
+b24_errand_prepare(B24Errand *errand, B24Exchange *exchange)
+{
+	const B24Endpoint *endpoint = errand->endpoint;
+	B24Step		step = b24_step(endpoint, errand->unknown);
+	B24Problem	problem;
+	B24Job	   *job;
+	bool		ok;
+
+	if (step == B24_STEP_PARK)
+	{
+		b24_problem(&problem, B24_NO_ANSWER,
+					"the outcome is unknown, and %s cannot be looked up", endpoint->name);
+		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
+		return false;
+	}
+	errand->looking_up = step == B24_STEP_LOOK_UP;
+	job = b24_job_new(exchange, errand->looking_up ?
+					  b24_endpoint_find(endpoint->lookup) : endpoint);
+	job->user = errand;
+	errand->job = job;
+	if (errand->looking_up)
+		ok = b24_json_put(job->arguments, endpoint->lookup_by,
+						  b24_json_share(b24_json_get(errand->arguments,
+													  endpoint->lookup_by)));
+	else
+	{
+		b24_json_free(job->arguments);
+		job->arguments = b24_json_share(errand->arguments);
+		ok = true;
+	}
+	if (!ok)
+		b24_problem(&problem, B24_NO_MEMORY, "out of memory");
+	else
+		ok = b24_job_encode(job, &problem) == B24_OK;
+	if (!ok)
+	{
+		B24Reply	reply = {.status = problem.status};
+
+		b24_errand_end(errand, errand->looking_up ? B24_VERDICT_PARKED :
+					   b24_verdict_sent(endpoint, 1, &reply), &problem);
+	}
+	return ok;
+}
+
+/* An answer arrived, or it is known that none will. */
+void
+b24_errand_answered(B24Errand *errand)
+{
+	const B24Reply *reply = &errand->job->reply;
+
+	errand->problem.status = B24_OK;
+	errand->problem.text[0] = '\0';
+	errand->verdict = errand->looking_up ?
+		b24_verdict_looked_up(errand->endpoint, errand->arguments, reply,
+							  &errand->problem) :
+		b24_verdict_sent(errand->endpoint, errand->attempt, reply);
+}
+
+/* It cannot be sent now, through no fault of its own: as if never claimed. */
+void
+b24_errand_put_back(B24Errand *errand)
+{
+	errand->unsent = true;
+	errand->verdict = errand->unknown ? B24_VERDICT_UNKNOWN : B24_VERDICT_RETRY;
+	errand->problem.status = B24_OK;
+}
+
+/* The provider's data as jsonb; 0 if there is none that a database can hold. */
+static Datum
+response_of(const B24Errand *errand)
+{
+	const B24Type *type = b24_type(JSONBOID, -1, NULL, CurrentMemoryContext);
+	B24Reading	reading = {.operation = errand->endpoint->name, .tolerant = true};
+	const B24Json *result = errand->job->reply.result;
+	B24Problem	problem;
+	bool		isnull;
+	Datum		value;
+
+	if (b24_json_type(result) == B24_JSON_NULL ||
+		!b24_fits(type, result, "answer", &problem))
+		return (Datum) 0;
+	value = b24_value(type, &reading, result, &isnull);
+	return isnull ? (Datum) 0 : value;
+}
+
+/* Why it ended without success, in words, and with the SQLSTATE for that. */
+static void
+explain(const B24Errand *errand, const char *prefix, B24Outcome *outcome)
+{
+	B24Status	status = errand->problem.status;
+	const char *text;
+
+	if (status != B24_OK)
+		text = b24_text_for_message(errand->problem.text);
+	else
+	{
+		const B24Job *job = errand->job;
+		const B24Secrets *secrets = &job->exchange->account->secrets;
+		const char *message = b24_reply_message(job->endpoint, secrets, &job->reply);
+		const char *detail = b24_reply_detail(secrets, &job->reply);
+
+		status = job->reply.status;
+		text = detail != NULL ? psprintf("%s (%s)", message, detail) : message;
+	}
+	outcome->sqlstate = b24_status_info(status)->sqlstate;
+	outcome->error = psprintf("%s%s%s", prefix,
+							  errand->looking_up ? "looking it up: " : "", text);
+}
+
+/*
+ * What is to be written of an errand that has ended, in the current memory
+ * context.
+ */
+void
+b24_errand_outcome(const B24Errand *errand, const B24ServerSettings *settings,
+				   B24Outcome *outcome)
+{
+	B24Verdict	verdict = errand->verdict;
+	const char *prefix = "";
+	long		retry_after_s = -1;
+	bool		at_once;
+
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->id = errand->id;
+	outcome->key = errand->key;
+	if (errand->unsent)
+	{
+		outcome->unsent = true;
+		outcome->state = errand->unknown ? "unknown" : "queued";
+		return;
+	}
+	if ((verdict == B24_VERDICT_RETRY || verdict == B24_VERDICT_UNKNOWN) &&
+		errand->attempt >= settings->max_attempts)
+	{
+		verdict = B24_VERDICT_PARKED;
+		prefix = psprintf("gave up after %d attempts: ", errand->attempt);
+	}
+	if (errand->job != NULL && errand->problem.status == B24_OK)
+		retry_after_s = errand->job->reply.retry_after_s;
+
+	switch (verdict)
+	{
+		case B24_VERDICT_DONE:
+			outcome->state = "done";
+			outcome->finished = true;
+			outcome->response = response_of(errand);
+			return;
+		case B24_VERDICT_FAILED:
+			outcome->state = "failed";
+			outcome->finished = true;
+			break;
+		case B24_VERDICT_SEND:
+			outcome->state = "queued";
+			return;
+		case B24_VERDICT_PARKED:
+			outcome->state = "parked";
+			break;
+		case B24_VERDICT_RETRY:
+		case B24_VERDICT_UNKNOWN:
+			outcome->state = verdict == B24_VERDICT_RETRY ? "queued" : "unknown";
+
+			/* a clear answer that has to be looked into needs no patience */
+			at_once = !errand->looking_up && errand->problem.status == B24_OK &&
+				b24_status_info(errand->job->reply.status)->retry == B24_RETRY_NEVER &&
+				!errand->job->reply.of_login;
+			if (!at_once)
+				outcome->delay_ms = b24_backoff_ms(errand->attempt,
+												   settings->retry_delay_ms,
+												   retry_after_s, b24_random());
+			break;
+	}
+	explain(errand, prefix, outcome);
+}

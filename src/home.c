@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * home.c
+ *	  The cluster and database that an outbox belongs to.
+ *
+ * A copy of a database must not send what the original sends.  So the outbox
+ * says where it belongs, by the cluster's system identifier and the database's
+ * OID, and a dump takes that along: restored elsewhere, there is a row that
+ * says so.  A standby has both in common with its primary, and goes on by
+ * itself when it is promoted; for the same reason a clone of the whole cluster
+ * that is started beside the original is not recognized.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "compat.h"
+#include "fmgr.h"
+
+#include "home.h"
+#include "store.h"
+#include "wake.h"
+
+static void
+fill_identity(Datum *values)
+{
+	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[1] = ObjectIdGetDatum(MyDatabaseId);
+}
+
+/* Does the outbox belong here?  Between b24_store_open and b24_store_close. */
+bool
+b24_home_is_here(void)
+{
+	static B24Statement count = {
+		"SELECT pg_catalog.count(*) > 0 AND pg_catalog.bool_and(system_identifier = $1 AND database = $2)"
+		" FROM bill24.home", 2, {"bigint", "oid"}
+	};
+	Datum		values[2];
+	bool		isnull;
+	bool		here;
+
+	fill_identity(values);
+	b24_store_run(&count, values, NULL);
+	here = DatumGetBool(b24_store_value(0, 1, &isnull));
+	return here && !isnull;
+}
+
+PG_FUNCTION_INFO_V1(bill24_adopt_outbox);
+
+/*
+ * bill24_adopt_outbox(): from now on the outbox belongs to this database, and
+ * its jobs are delivered from here.  CREATE EXTENSION does the same.
+ */
+Datum
+bill24_adopt_outbox(PG_FUNCTION_ARGS)
+{
+	static B24Statement forget = {"DELETE FROM bill24.home"};
+	static B24Statement adopt = {
+		"INSERT INTO bill24.home (system_identifier, database) VALUES ($1, $2)",
+		2, {"bigint", "oid"}
+	};
+	Datum		values[2];
+	B24Store	store;
+
+	fill_identity(values);
+	b24_store_open(&store);
+	b24_store_run(&forget, NULL, NULL);
+	b24_store_run(&adopt, values, NULL);
+	b24_store_close(&store);
+	b24_wake_at_commit();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,157 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.c
+ *	  SQL on this extension's own tables.
+ *
+ * It runs as the owner of the tables, whoever called, as a referential
+ * integrity trigger does; and with settings of its own, so that neither the
+ * caller's search path nor the caller's, or a table's missing, statistics
+ * decide what it does: every statement has one good plan, by index, and that
+ * one must be taken with ten rows and with ten million.
+ *
+ * An error ends the (sub)transaction, and with it all that was changed here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "store.h"
+
+static const struct
+{
+	const char *name;
+	const char *value;
+}			settings[] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"plan_cache_mode", "force_generic_plan"},
+	{"enable_seqscan", "off"},
+	{"enable_bitmapscan", "off"},
+	{"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"},
+	{"enable_material", "off"},
+	{"enable_nestloop", "on"},
+	{"enable_indexscan", "on"},
+	{"jit", "off"},
+	{"max_parallel_workers_per_gather", "0"},
+};
+
+static Oid
+owner_of_tables(void)
+{
+	Oid			namespace = get_namespace_oid("bill24", false);
+	Oid			relation = get_relname_relid("outbox", namespace);
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"bill24.outbox\" does not exist"),
+				 errhint("It belongs to the extension bill24, which has to be created anew.")));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* From here to b24_store_close, statements run as said above. */
+void
+b24_store_open(B24Store *store)
+{
+	Oid			owner = owner_of_tables();
+
+	GetUserIdAndSecContext(&store->user, &store->security);
+	SetUserIdAndSecContext(owner,
+						   store->security | SECURITY_LOCAL_USERID_CHANGE);
+	store->settings = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+void
+b24_store_close(B24Store *store)
+{
+	SPI_finish();
+	AtEOXact_GUC(true, store->settings);
+	SetUserIdAndSecContext(store->user, store->security);
+}
+
+static void
+prepare(B24Statement *statement)
+{
+	Oid			types[lengthof(statement->args)];
+	SPIPlanPtr	plan;
+
+	for (int i = 0; i < statement->nargs; i++)
+		types[i] = DatumGetObjectId(DirectFunctionCall1(regtypein,
+														CStringGetDatum(statement->args[i])));
+	plan = SPI_prepare(statement->sql, statement->nargs, types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	statement->plan = plan;
+}
+
+static uint64
+run(B24Statement *statement, Datum *values, const char *nulls, Snapshot snapshot)
+{
+	int			result;
+
+	if (statement->plan == NULL)
+		prepare(statement);
+	result = SPI_execute_snapshot(statement->plan, values, nulls, snapshot,
+								  InvalidSnapshot, false, true, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* Runs a statement; returns how many rows it had. */
+uint64
+b24_store_run(B24Statement *statement, Datum *values, const char *nulls)
+{
+	return run(statement, values, nulls, InvalidSnapshot);
+}
+
+/*
+ * The same, seeing what is committed by now, also where the transaction has
+ * one snapshot for all of its statements.
+ */
+uint64
+b24_store_run_latest(B24Statement *statement, Datum *values)
+{
+	return run(statement, values, NULL, GetLatestSnapshot());
+}
+
+/* A column, counted from 1, of a row, counted from 0, of the last result. */
+Datum
+b24_store_value(uint64 row, int column, bool *isnull)
+{
+	bool		ignored;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column,
+						 isnull != NULL ? isnull : &ignored);
+}
+
+/* A text of the last result, in the current memory context; NULL for NULL. */
+char *
+b24_store_text(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = b24_store_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
