@@ -144,8 +144,6 @@ simulator:
 
 # ---- checks that need no server -----------------------------------------
 
-# -iquote: limits.h of ours must not stand in for the C library's.
-#
 # The sanitizer runtime is linked in statically (clang always does), so that it
 # starts before the constructors of libraries that libcurl brings: as a shared
 # library it starts after them, and deadlocks in one of them on Debian 12.

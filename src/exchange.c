@@ -160,7 +160,6 @@ push_done(B24Job *job)
 {
 	B24Exchange *exchange = job->exchange;
 
-	end(job);
 	job->place = B24_JOB_DONE;
 	dlist_push_tail(is_worker(exchange) ? &exchange->inbox->done : &exchange->done,
 					&job->link);
@@ -175,6 +174,7 @@ pop_done(dlist_head *done)
 		return NULL;
 	job = dlist_container(B24Job, link, dlist_pop_head_node(done));
 	job->place = B24_JOB_NOWHERE;
+	end(job);
 	return job;
 }
 

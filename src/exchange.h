@@ -22,7 +22,7 @@ typedef struct B24Exchange
 {
 	const B24Account *account;
 	int			max_in_flight;	/* as the account and the descriptors allow */
-	int			in_flight;		/* sent, or waiting for a token, and not done */
+	int			in_flight;		/* sent, or to be sent, and not returned as done */
 
 	/* exchange.c's own */
 	MemoryContext context;

@@ -1683,7 +1683,7 @@ test_what_is_not_sent_in_time_is_not_sent(void **state)
 {
 	Exchange	x;
 
-	PLAY({ANSWER, OK_ANSWER("{}")});
+	PLAY({ANSWER, OK_ANSWER "{}"});
 
 	/* on a new connection, and on one that is there */
 	for (int i = 0; i < 2; i++)
@@ -1709,7 +1709,7 @@ test_what_is_in_time_is_sent(void **state)
 {
 	Exchange	x;
 
-	PLAY({ANSWER, OK_ANSWER("{}")});
+	PLAY({ANSWER, OK_ANSWER "{}"});
 	options.send_before_ms = now_ms() + PATIENCE_MS;
 	begin(&x, "POST", "/", "{}", true);
 	await(&x);
@@ -1745,7 +1745,7 @@ test_detached_transfers_are_not_abandoned(void **state)
 	Exchange	x;
 	Exchange	y;
 
-	PLAY({ANSWER, OK_ANSWER("{}")});
+	PLAY({ANSWER, OK_ANSWER "{}"});
 	options.detached = true;
 	begin(&x, "POST", "/x", "{}", true);
 	options.detached = false;
