@@ -539,18 +539,18 @@ REVOKE EXECUTE ON FUNCTION bill24.wake() FROM PUBLIC;
 /*
  * Load control and statistics
  */
-CREATE FUNCTION bill24_circuits(
+CREATE FUNCTION bill24.circuits(
 	OUT serverid oid, OUT state text, OUT failures integer, OUT opened_at timestamptz, OUT retry_at timestamptz,
 	OUT in_flight_direct integer, OUT in_flight_workers integer, OUT last_status text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION bill24_circuits() IS
+AS 'MODULE_PATHNAME', 'bill24_circuits' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bill24.circuits() IS
 'use the view bill24.circuit instead, which names the servers';
 
 CREATE VIEW bill24.circuit AS
 	SELECT s.srvname AS server, c.state, c.failures, c.opened_at, c.retry_at,
 		c.in_flight_direct, c.in_flight_workers, c.last_status
-	FROM @extschema@.bill24_circuits() c JOIN pg_catalog.pg_foreign_server s ON s.oid OPERATOR(pg_catalog.=) c.serverid
+	FROM bill24.circuits() c JOIN pg_catalog.pg_foreign_server s ON s.oid OPERATOR(pg_catalog.=) c.serverid
 	WHERE pg_catalog.has_server_privilege(s.oid, 'USAGE');
 COMMENT ON VIEW bill24.circuit IS
 'what is under way to each server since the start, and whether requests are let through: a server that fails too often is left alone for a while; without shared_preload_libraries, as this session sees it';
@@ -570,20 +570,20 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION bill24_reset_circuit(name) IS
 'lets requests to a server through again at once, whatever failed before; for the server''s owner';
 
-CREATE FUNCTION bill24_stats(
+CREATE FUNCTION bill24.stats(
 	OUT serverid oid, OUT operation text, OUT caller text, OUT calls bigint, OUT done bigint, OUT refused bigint,
 	OUT throttled bigint, OUT unknown bigint, OUT unreachable bigint, OUT retries bigint, OUT bytes_sent bigint,
 	OUT bytes_received bigint, OUT total_time double precision, OUT mean_time double precision,
 	OUT max_time double precision, OUT latency bigint[], OUT since timestamptz)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION bill24_stats() IS
+AS 'MODULE_PATHNAME', 'bill24_stats' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bill24.stats() IS
 'use the view bill24.stat instead, which names the servers';
 
 CREATE VIEW bill24.stat AS
 	SELECT s.srvname AS server, c.operation, c.caller, c.calls, c.done, c.refused, c.throttled, c.unknown, c.unreachable,
 		c.retries, c.bytes_sent, c.bytes_received, c.total_time, c.mean_time, c.max_time, c.latency, c.since
-	FROM @extschema@.bill24_stats() c LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid OPERATOR(pg_catalog.=) c.serverid
+	FROM bill24.stats() c LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid OPERATOR(pg_catalog.=) c.serverid
 	WHERE CASE WHEN c.serverid IS NULL THEN pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
 		ELSE pg_catalog.has_server_privilege(s.oid, 'USAGE') END;
 COMMENT ON VIEW bill24.stat IS

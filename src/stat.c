@@ -22,13 +22,16 @@
 #define SLOTS 1024				/* a power of two */
 #define OTHER SLOTS				/* behind them: for what finds none */
 
+/* bill24_request() has no row in the table of operations. */
+#define REQUEST B24_EP_COUNT
+
 typedef struct Slot
 {
 	/* written before the slot is marked as used, never changed after */
 	pg_atomic_uint32 used;
 	Oid			database;
 	Oid			serverid;
-	uint16		endpoint;		/* B24EndpointId */
+	uint16		endpoint;		/* B24EndpointId, or REQUEST */
 	bool		worker;
 
 	pg_atomic_uint64 outcomes[B24_STAT_OUTCOMES];
@@ -169,6 +172,17 @@ bucket_of(long us)
 	return bucket;
 }
 
+/* The place in the table, or the one behind it for what is made by hand. */
+static uint16
+id_of(const B24Endpoint *endpoint)
+{
+	if (endpoint == NULL)
+		return B24_EP_authorize;
+	if (endpoint < b24_endpoints || endpoint >= b24_endpoints + B24_EP_COUNT)
+		return REQUEST;
+	return endpoint - b24_endpoints;
+}
+
 static void
 add(pg_atomic_uint64 *counter, uint64 value)
 {
@@ -181,8 +195,7 @@ void
 b24_stat_count(Oid serverid, const B24Endpoint *endpoint, bool worker,
 			   const B24StatSample *sample)
 {
-	uint16		id = endpoint == NULL ? B24_EP_authorize : endpoint - b24_endpoints;
-	Slot	   *slot = slot_of(serverid, id, worker);
+	Slot	   *slot = slot_of(serverid, id_of(endpoint), worker);
 	uint64		us = Max(sample->total_us, 0);
 	uint64		most = pg_atomic_read_u64(&slot->max_us);
 
@@ -222,7 +235,7 @@ b24_stat_next(int *position, B24StatRow *row)
 			continue;
 		row->serverid = slot->serverid;
 		row->operation = *position == OTHER ? "other" :
-			b24_endpoints[slot->endpoint].name;
+			slot->endpoint == REQUEST ? "request" : b24_endpoints[slot->endpoint].name;
 		row->worker = slot->worker;
 		row->retries = pg_atomic_read_u64(&slot->retries);
 		row->bytes_sent = pg_atomic_read_u64(&slot->bytes_sent);

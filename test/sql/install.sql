@@ -32,9 +32,10 @@ SELECT pg_describe_object(classid, objid, 0) AS without_comment FROM member
 WHERE coalesce(obj_description(objid, classid::regclass::name), '') = '';
 SELECT obj_description(oid, 'pg_extension') <> '' AS commented FROM pg_extension WHERE extname = 'bill24';
 
--- every function ends with the server, or with what can be left out behind it
+-- every function ends with the server, or with what can be left out behind it, unless it is about jobs, which have one
 SELECT p.oid::regprocedure AS without_server FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
-WHERE p.proname <> 'bill24_fdw_validator' AND p.pronamespace <> 'bill24'::regnamespace AND NOT 'server' = ANY (p.proargnames);
+WHERE p.proname NOT IN ('bill24_fdw_validator', 'bill24_customer_trigger', 'bill24_wait', 'bill24_retry', 'bill24_cancel',
+	'bill24_resolve', 'bill24_work', 'bill24_adopt_outbox') AND p.pronamespace <> 'bill24'::regnamespace AND NOT 'server' = ANY (p.proargnames);
 
 -- every operation has its function, and every function that is none of the few others its operation
 CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');

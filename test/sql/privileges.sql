@@ -44,7 +44,11 @@ INSERT INTO calls (call) VALUES
 	('bill24_add_link_account(''CPO001'', ''AC'', ''https://example.com/'')'),
 	('bill24_verify_linked_account(''CPO001'')'),
 	('bill24_request(''GET'', ''/_sim/config'')'),
-	('bill24_preview(''get_customer'', ''{"sync_code": "C0001"}'')');
+	('bill24_preview(''get_customer'', ''{"sync_code": "C0001"}'')'),
+	('bill24_circuits()'),
+	('bill24_stats()'),
+	('bill24_reset_circuit()'),
+	('bill24_stat_reset()');
 -- none is forgotten
 SELECT proname FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
