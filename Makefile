@@ -50,7 +50,9 @@ OBJS = \
 	src/wait.o \
 	src/exchange.o \
 	src/shared.o \
+	src/roster_table.o \
 	src/roster.o \
+	src/place.o \
 	src/wake.o \
 	src/utility.o \
 	src/store.o \

@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -138,7 +139,7 @@ wait_for_workers(Oid database)
 	if (wait_event == 0)
 		wait_event = b24_wait_event("Bill24WorkersEnd");
 	while (waited < PATIENCE_MS &&
-		   b24_roster_ask_to_end(database, waited >= POLITE_MS) > 0)
+		   b24_roster_ask_to_end(database, waited == POLITE_MS) > 0)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 LOOK_MS, wait_event);

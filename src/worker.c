@@ -86,6 +86,7 @@ extension_is_there(void)
 	Oid			found;
 
 	extension_changes = b24_roster_extension_changes();
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	found = get_extension_oid(B24_EXTENSION, true);
 	CommitTransactionCommand();
@@ -117,6 +118,8 @@ go_on(B24Delivery *delivery, bool look, bool *is_busy, long *wait_ms, ErrorData 
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
 
+	/* it is what now() says in the transactions that follow */
+	SetCurrentStatementStartTimestamp();
 	PG_TRY();
 	{
 		*is_busy = b24_delivery_go_on(delivery, look, true, wait_ms);

@@ -10,6 +10,7 @@
 #include "commands/dbcommands.h"
 #include "compat.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "roster.h"

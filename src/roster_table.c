@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * roster_table.c
+ *	  The table behind roster.h, for the files that keep it.
+ *
+ * A database that nobody waits for needs no entry.  Should all entries be in
+ * use, a flag makes the launcher look at every database in turn, as soon as
+ * there is room.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "utils/timestamp.h"
+
+#include "roster_table.h"
+
+static void
+roster_init(void *memory)
+{
+	B24Roster  *roster = memory;
+
+	memset(roster, 0, sizeof(*roster));
+	for (int i = 0; i < B24_ROSTER_DATABASES; i++)
+		pg_atomic_init_u64(&roster->databases[i].wakes, 0);
+}
+
+B24SharedPart b24_roster_part = {
+	.name = "bill24 workers",
+	.size = sizeof(B24Roster),
+	.init = roster_init,
+};
+
+B24Roster  *
+b24_roster(void)
+{
+	return b24_shared_memory(&b24_roster_part);
+}
+
+void
+b24_lock_roster(LWLockMode mode)
+{
+	b24_shared_lock(&b24_roster_part, mode);
+}
+
+void
+b24_unlock_roster(void)
+{
+	b24_shared_unlock(&b24_roster_part);
+}
+
+/* Whether there are workers at all: the module was preloaded. */
+bool
+b24_roster_is_shared(void)
+{
+	return b24_roster_part.lock != NULL;
+}
+
+B24DatabaseEntry *
+b24_find_database(Oid oid)
+{
+	B24DatabaseEntry *databases = b24_roster()->databases;
+
+	for (int i = 0; i < B24_ROSTER_DATABASES; i++)
+	{
+		if (databases[i].oid == oid)
+			return &databases[i];
+	}
+	return NULL;
+}
+
+int
+b24_count_workers(Oid oid)
+{
+	B24WorkerEntry *workers = b24_roster()->workers;
+	int			count = 0;
+
+	for (int i = 0; i < B24_ROSTER_WORKERS; i++)
+		count += workers[i].place.ticket != 0 && workers[i].place.database == oid;
+	return count;
+}
+
+bool
+b24_is_wanted(B24DatabaseEntry *database)
+{
+	return pg_atomic_read_u64(&database->wakes) != database->served;
+}
+
+/*
+ * The entry of a database; a new one may take the place of one at rest.  NULL
+ * if there is no room.
+ */
+B24DatabaseEntry *
+b24_claim_database(Oid oid)
+{
+	B24Roster  *roster = b24_roster();
+	B24DatabaseEntry *database = b24_find_database(oid);
+	B24DatabaseEntry *rests = NULL;
+
+	if (database == NULL)
+		database = b24_find_database(InvalidOid);
+	else
+		return database;
+	for (int i = 0; i < B24_ROSTER_DATABASES && database == NULL; i++)
+	{
+		B24DatabaseEntry *d = &roster->databases[i];
+
+		if (b24_is_wanted(d) || d->closers > 0 || d->due_at != 0 || d->failures > 0 ||
+			b24_count_workers(d->oid) > 0)
+			continue;
+		if (d->no_extension)
+			database = d;
+		else
+			rests = d;
+	}
+	if (database == NULL)
+		database = rests;
+	if (database == NULL)
+		return NULL;
+	memset(database, 0, sizeof(*database));
+	database->oid = oid;
+	pg_atomic_init_u64(&database->wakes, 0);
+	return database;
+}
+
+void
+b24_wake_launcher(void)
+{
+	Latch	   *latch = b24_roster()->launcher;
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+void
+b24_wake_workers(Oid database)
+{
+	B24WorkerEntry *workers = b24_roster()->workers;
+
+	for (int i = 0; i < B24_ROSTER_WORKERS; i++)
+	{
+		if (workers[i].place.database == database && workers[i].latch != NULL)
+			SetLatch(workers[i].latch);
+	}
+}
+
+/* A failure: the next start is the later, the more there were in a row. */
+void
+b24_count_failure(B24DatabaseEntry *database, const char *error)
+{
+	int			backoff_s = B24_MAX_BACKOFF_S;
+
+	if (database->failures < 6)
+		backoff_s = Min(1 << database->failures, B24_MAX_BACKOFF_S);
+	database->failures++;
+	database->not_before = GetCurrentTimestamp() + backoff_s * USECS_PER_SEC;
+	strlcpy(database->error, error, sizeof(database->error));
+}
