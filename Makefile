@@ -30,7 +30,7 @@ B24_PURE = \
 
 OBJS = \
 	$(B24_PURE) \
-	src/limits.o \
+	src/serverlimits.o \
 	src/stat.o \
 	src/options.o \
 	src/credentials.o \
@@ -149,9 +149,7 @@ simulator:
 # The sanitizer runtime is linked in statically (clang always does), so that it
 # starts before the constructors of libraries that libcurl brings: as a shared
 # library it starts after them, and deadlocks in one of them on Debian 12.
-# Behind the system's directories, so that <limits.h> is theirs.
-SAN_FLAGS = -g -O1 -std=gnu99 $(B24_WARNINGS) -D_GNU_SOURCE $(B24_CPPFLAGS) -idirafter src \
-SAN_FLAGS = -g -O1 -std=gnu99 $(B24_WARNINGS) -D_GNU_SOURCE $(B24_CPPFLAGS) -iquote src \
+SAN_FLAGS = -g -O1 -std=gnu99 $(B24_WARNINGS) -D_GNU_SOURCE $(B24_CPPFLAGS) -Isrc \
 	-fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN_LINK  = $(if $(B24_IS_CLANG),,-static-libasan)
 
@@ -173,8 +171,7 @@ build/unit/%: test/unit/%.c $(wildcard test/unit/*.h) $(B24_PURE:src/%=build/uni
 	$(CC) $(SAN_FLAGS) $(SAN_LINK) -o $@ $(filter %.c %.o,$^) $(B24_LIBS) -lcmocka
 
 FUZZ_CC = clang
-FUZZ_FLAGS = -g -O1 -std=gnu99 -D_GNU_SOURCE $(B24_CPPFLAGS) -idirafter src \
-FUZZ_FLAGS = -g -O1 -std=gnu99 -D_GNU_SOURCE $(B24_CPPFLAGS) -iquote src \
+FUZZ_FLAGS = -g -O1 -std=gnu99 -D_GNU_SOURCE $(B24_CPPFLAGS) -Isrc \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
 fuzz: build/fuzz/fuzz_decode

@@ -11,7 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "hmac.h"
-#include "limits.h"
+#include "serverlimits.h"
 #include "provider.h"
 
 typedef struct B24Account

@@ -10,7 +10,7 @@
 #include "compat.h"
 #include "fmgr.h"
 
-#include "limits.h"
+#include "serverlimits.h"
 #include "launcher.h"
 #include "roster.h"
 #include "shared.h"

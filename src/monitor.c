@@ -18,7 +18,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "limits.h"
+#include "serverlimits.h"
 #include "stat.h"
 
 /* Servers that were dropped leave something behind. */

@@ -18,8 +18,11 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "compat.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -46,6 +49,23 @@ static const struct
 	{"max_parallel_workers_per_gather", "0"},
 };
 
+/*
+ * Keeps the extension from being dropped while we are at its tables, or waits
+ * until it has been: whoever drops it begins here too, and locks them in an
+ * order of his own.
+ */
+static void
+lock_extension(void)
+{
+	Oid			extension = get_extension_oid("bill24", false);
+
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	if (get_extension_oid("bill24", false) != extension)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"bill24\" was dropped and created again meanwhile")));
+}
+
 static Oid
 owner_of_tables(void)
 {
@@ -68,8 +88,10 @@ owner_of_tables(void)
 void
 b24_store_open(B24Store *store)
 {
-	Oid			owner = owner_of_tables();
+	Oid			owner;
 
+	lock_extension();
+	owner = owner_of_tables();
 	GetUserIdAndSecContext(&store->user, &store->security);
 	SetUserIdAndSecContext(owner,
 						   store->security | SECURITY_LOCAL_USERID_CHANGE);

@@ -45,14 +45,21 @@ INSERT INTO calls (call) VALUES
 	('bill24_verify_linked_account(''CPO001'')'),
 	('bill24_request(''GET'', ''/_sim/config'')'),
 	('bill24_preview(''get_customer'', ''{"sync_code": "C0001"}'')'),
-	('bill24_circuits()'),
-	('bill24_stats()'),
+	('bill24.circuits()'),
+	('bill24.stats()'),
 	('bill24_reset_circuit()'),
-	('bill24_stat_reset()');
+	('bill24_stat_reset()'),
+	('bill24_enqueue(''delete_customer'', ''{"sync_code": "C0003"}'')'),
+	('bill24_wait(0)'),
+	('bill24_retry(0)'),
+	('bill24_cancel(0)'),
+	('bill24_resolve(0, ''done'')'),
+	('bill24_adopt_outbox()');
 -- none is forgotten
 SELECT proname FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-WHERE extname = 'bill24' AND prorettype <> 'void'::regtype AND pronamespace <> 'bill24'::regnamespace AND NOT EXISTS (SELECT FROM calls WHERE split_part(call, '(', 1) = proname);
+WHERE extname = 'bill24' AND prokind = 'f' AND prorettype <> 'trigger'::regtype AND proname <> 'bill24_fdw_validator'
+	AND pronamespace <> 'bill24'::regnamespace AND NOT EXISTS (SELECT FROM calls WHERE split_part(call, '(', 1) = proname);
 SELECT sync_code FROM bill24_create_customer('C0001', 'Customer A', wallets => '[{"name": "Riel", "currency": "KHR"}]');
 
 -- with nothing

@@ -64,13 +64,13 @@ FROM bill24.stat WHERE server = 'bill24' AND operation IN ('get_wallet_balance',
 CREATE ROLE regress_bill24_nobody;
 SET ROLE regress_bill24_nobody;
 SELECT count(*) FROM bill24.stat;
-SELECT count(*) FROM bill24_stats();
+SELECT count(*) FROM bill24.stats();
 SELECT state('SELECT bill24_stat_reset()');
 RESET ROLE;
 GRANT USAGE ON FOREIGN SERVER bill24 TO regress_bill24_nobody;
 SET ROLE regress_bill24_nobody;
 SELECT DISTINCT server FROM bill24.stat;
-SELECT count(*) > 0 AS some FROM bill24_stats();
+SELECT count(*) > 0 AS some FROM bill24.stats();
 RESET ROLE;
 
 -- begin anew

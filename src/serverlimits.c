@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * limits.c
+ * serverlimits.c
  *	  Load control: how much a server is asked at once, by everybody.
  *
  * A slot in shared memory belongs to a server of a database: the requests in
@@ -27,7 +27,7 @@
 #include "storage/spin.h"
 
 #include "bucket.h"
-#include "limits.h"
+#include "serverlimits.h"
 
 #define SLOTS 256
 

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * limits.h
+ * serverlimits.h
  *	  Load control: how much a server is asked at once, by everybody.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef BILL24_LIMITS_H
-#define BILL24_LIMITS_H
+#ifndef BILL24_SERVERLIMITS_H
+#define BILL24_SERVERLIMITS_H
 
 #include "circuit.h"
 #include "shared.h"
@@ -49,4 +49,4 @@ extern int64 b24_limits_clock(void);
 extern int	b24_limits_states(B24LimitsState **states);
 extern void b24_limits_reset(Oid serverid);
 
-#endif							/* BILL24_LIMITS_H */
+#endif							/* BILL24_SERVERLIMITS_H */
