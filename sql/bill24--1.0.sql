@@ -396,7 +396,7 @@ CREATE TABLE bill24.outbox (
 			ELSE false
 		END)
 );
-CREATE INDEX outbox_due ON bill24.outbox (server, next_attempt_at, id) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX outbox_due ON bill24.outbox (next_attempt_at, id, server) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX outbox_key ON bill24.outbox (server, key, id) WHERE finished_at IS NULL;
 CREATE INDEX outbox_leased ON bill24.outbox (leased_by) WHERE leased_by IS NOT NULL;
 CREATE INDEX outbox_finished ON bill24.outbox (server, finished_at) WHERE finished_at IS NOT NULL;

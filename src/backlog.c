@@ -53,44 +53,84 @@ text_array(char *const *texts, int count)
 }
 
 /*
- * The servers that have something to claim, each with the time of its first
- * job: one step in the index for each of them.  A job that was never tried is
- * due, whatever the clock says: if its time is to come, the clock was set back.
+ * The servers that have unfinished jobs: one step in the index for each of
+ * them.
  */
 List *
-b24_backlog_due(void)
+b24_backlog_servers(void)
 {
-	static B24Statement servers = {
+	static B24Statement find = {
 		"WITH RECURSIVE s AS ("
-		" (SELECT server, next_attempt_at, attempts FROM bill24.outbox"
-		"  WHERE next_attempt_at IS NOT NULL"
-		"  ORDER BY server, next_attempt_at, id LIMIT 1)"
+		" (SELECT server FROM bill24.outbox WHERE finished_at IS NULL"
+		"  ORDER BY server, key, id LIMIT 1)"
 		" UNION ALL"
-		" SELECT n.server, n.next_attempt_at, n.attempts FROM s, LATERAL ("
-		"  SELECT o.server, o.next_attempt_at, o.attempts FROM bill24.outbox o"
-		"  WHERE o.next_attempt_at IS NOT NULL AND o.server > s.server"
-		"  ORDER BY o.server, o.next_attempt_at, o.id LIMIT 1) n)"
-		" SELECT server, next_attempt_at, attempts FROM s"
+		" SELECT n.server FROM s, LATERAL ("
+		"  SELECT o.server FROM bill24.outbox o"
+		"  WHERE o.finished_at IS NULL AND o.server > s.server"
+		"  ORDER BY o.server, o.key, o.id LIMIT 1) n)"
+		" SELECT server FROM s"
 	};
-	uint64		count = b24_store_run(&servers, NULL, NULL);
-	TimestampTz now = GetCurrentTimestamp();
+	uint64		count = b24_store_run(&find, NULL, NULL);
 	List	   *list = NIL;
 
 	for (uint64 i = 0; i < count; i++)
-	{
-		B24Due	   *due = palloc(sizeof(B24Due));
+		list = lappend(list, b24_store_text(i, 1));
+	return list;
+}
 
-		due->server = b24_store_text(i, 1);
-		due->at = DatumGetTimestampTz(b24_store_value(i, 2, NULL));
-		due->until = now;
-		if (due->at > now && DatumGetInt32(b24_store_value(i, 3, NULL)) == 0)
+/* All servers that jobs can be enqueued for. */
+List *
+b24_backlog_known_servers(void)
+{
+	static B24Statement find = {
+		"SELECT s.srvname::text FROM pg_catalog.pg_foreign_server s"
+		" JOIN pg_catalog.pg_foreign_data_wrapper w ON s.srvfdw = w.oid"
+		" WHERE w.fdwname = 'bill24'"
+	};
+	uint64		count = b24_store_run(&find, NULL, NULL);
+	List	   *list = NIL;
+
+	for (uint64 i = 0; i < count; i++)
+		list = lappend(list, b24_store_text(i, 1));
+	return list;
+}
+
+/*
+ * When the next job of a server is due, behind a position, which moves on to
+ * where all that is due has been looked at; false if there is no job.  A job that was never tried is due whatever the clock says: if its
+ * time is to come, the clock was set back.
+ */
+bool
+b24_backlog_next(const char *server, B24Position *position, B24Due *due)
+{
+	static B24Statement next = {
+		"SELECT next_attempt_at, attempts FROM bill24.outbox"
+		" WHERE server = $1 AND next_attempt_at IS NOT NULL"
+		" AND (next_attempt_at, id) > ($2, $3)"
+		" ORDER BY next_attempt_at, id LIMIT 1",
+		3, {"text", "timestamptz", "bigint"}
+	};
+	Datum		values[3];
+	TimestampTz now = GetCurrentTimestamp();
+	bool		found;
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = TimestampTzGetDatum(position->at);
+	values[2] = Int64GetDatum(position->id);
+	found = b24_store_run(&next, values, NULL) > 0;
+	due->at = found ? DatumGetTimestampTz(b24_store_value(0, 1, NULL)) : DT_NOEND;
+	due->until = now;
+	if (due->at > now)
+	{
+		if (found && DatumGetInt32(b24_store_value(0, 2, NULL)) == 0)
 		{
 			due->until = due->at;
 			due->at = now;
 		}
-		list = lappend(list, due);
+		position->at = Max(position->at, now);
+		position->id = 0;
 	}
-	return list;
+	return found;
 }
 
 /*
@@ -276,13 +316,15 @@ coalescing_operations(void)
 }
 
 /*
- * Claims jobs of a server, the ones that are due longest first, at most limit
- * of them: counts the attempt and writes the lease.  Fewer than that may be
- * claimed though there are more, since some have to wait for others.  The
- * claims (of B24Claim) are in the current memory context.
+ * Claims jobs of a server behind a position, the ones that are due longest
+ * first, at most limit of them: counts the attempt and writes the lease.  The
+ * position moves behind them; jobs that a person has locked are passed over.
+ * Fewer than limit may be claimed though there are more, since some have to
+ * wait for others.  The claims (of B24Claim) are in the current memory context.
  */
 List *
-b24_backlog_claim(const B24Due *due, int limit, int64 lease, bool *more)
+b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
+				  B24Position *position, bool *more)
 {
 	static B24Statement find = {
 		"SELECT c.id, c.operation, c.key, c.request, c.owner::oid,"
@@ -291,13 +333,14 @@ b24_backlog_claim(const B24Due *due, int limit, int64 lease, bool *more)
 		"  AND h.finished_at IS NULL ORDER BY h.server, h.key, h.id LIMIT 1),"
 		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($4) AND EXISTS ("
 		"  SELECT FROM bill24.outbox f WHERE f.server = c.server AND f.key = c.key"
-		"  AND f.finished_at IS NULL AND f.id > c.id)"
+		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at"
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
-		" AND c.next_attempt_at IS NOT NULL"
-		" ORDER BY c.server, c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
-		4, {"text", "timestamptz", "integer", "text[]"}
+		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
+		" ORDER BY c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
+		6, {"text", "timestamptz", "integer", "text[]", "timestamptz", "bigint"}
 	};
-	Datum		values[4];
+	Datum		values[6];
+	TimestampTz now = GetCurrentTimestamp();
 	uint64		count;
 	List	   *claims = NIL;
 	List	   *followed = NIL;
@@ -306,13 +349,23 @@ b24_backlog_claim(const B24Due *due, int limit, int64 lease, bool *more)
 	int64	   *heads;
 	int			wait_count = 0;
 
-	values[0] = CStringGetTextDatum(due->server);
-	values[1] = TimestampTzGetDatum(due->until);
+	values[0] = CStringGetTextDatum(server);
+	values[1] = TimestampTzGetDatum(until);
 	values[2] = Int32GetDatum(limit);
 	values[3] = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(coalescing_operations()),
 								 ObjectIdGetDatum(TEXTOID), Int32GetDatum(-1));
+	values[4] = TimestampTzGetDatum(position->at);
+	values[5] = Int64GetDatum(position->id);
 	count = b24_store_run(&find, values, NULL);
 	*more = count == limit;
+	if (count > 0)
+	{
+		TimestampTz last = DatumGetTimestampTz(b24_store_value(count - 1, 10, NULL));
+
+		/* what is tried again later must not lie behind it */
+		position->at = Min(last, now);
+		position->id = last <= now ? DatumGetInt64(b24_store_value(count - 1, 1, NULL)) : 0;
+	}
 	waiting = palloc(Max(count, 1) * sizeof(int64));
 	heads = palloc(Max(count, 1) * sizeof(int64));
 	for (uint64 i = 0; i < count; i++)
@@ -344,7 +397,7 @@ b24_backlog_claim(const B24Due *due, int limit, int64 lease, bool *more)
 	if (wait_count > 0)
 		let_wait(waiting, heads, wait_count);
 	foreach(cell, followed)
-		coalesce(due->server, lfirst(cell));
+		coalesce(server, lfirst(cell));
 	mark_claimed(claims, "sending", false, lease);
 	mark_claimed(claims, "unknown", true, lease);
 	return claims;
@@ -389,7 +442,10 @@ long
 b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 				  int64 lease)
 {
-	/* unnest() of several arrays is syntax, and takes no schema */
+	/*
+	 * unnest() of several arrays is syntax, and takes no schema.  The lease is
+	 * compared in a way for which no index serves: the job is found by its id.
+	 */
 	static B24Statement write = {
 		"UPDATE bill24.outbox o SET state = r.state, leased_by = NULL,"
 		" attempts = o.attempts - r.unsent,"
@@ -398,7 +454,7 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 		" response = r.response, sqlstate = r.sqlstate, error = r.error"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		"  AS r(id, state, finished, unsent, delay_ms, response, sqlstate, error)"
-		" WHERE o.id = r.id AND o.leased_by = $9",
+		" WHERE o.id = r.id AND o.leased_by IS NOT DISTINCT FROM $9",
 		9, {"bigint[]", "text[]", "boolean[]", "integer[]", "double precision[]", "jsonb[]",
 		"text[]", "text[]", "bigint"}
 	};

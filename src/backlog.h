@@ -12,11 +12,20 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-/* A server that has jobs to be claimed, now or later. */
+/*
+ * How far the jobs of a server have been looked at, in the order in which they
+ * are due.
+ */
+typedef struct B24Position
+{
+	TimestampTz at;
+	int64		id;
+} B24Position;
+
+/* The next job of a server that is to be claimed, now or later. */
 typedef struct B24Due
 {
-	char	   *server;
-	TimestampTz at;				/* when the first of them is due */
+	TimestampTz at;				/* when it is due */
 	TimestampTz until;			/* claim what is due up to here */
 } B24Due;
 
@@ -46,9 +55,12 @@ typedef struct B24Outcome
 	const char *error;			/* or NULL */
 } B24Outcome;
 
-extern List *b24_backlog_due(void);
-extern List *b24_backlog_claim(const B24Due *due, int limit, int64 lease,
-							   bool *more);
+extern List *b24_backlog_servers(void);
+extern List *b24_backlog_known_servers(void);
+extern bool b24_backlog_next(const char *server, B24Position *position,
+							 B24Due *due);
+extern List *b24_backlog_claim(const char *server, TimestampTz until, int limit,
+							   int64 lease, B24Position *position, bool *more);
 extern long b24_backlog_write(const char *server, const B24Outcome *outcomes,
 							  int count, int64 lease);
 extern int	b24_backlog_recover(int64 mine);

@@ -24,8 +24,10 @@
 #include "compat.h"
 #include "executor/spi.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "delivery.h"
 #include "errand.h"
@@ -49,8 +51,8 @@
 /* A process that has nothing under way ends after so many. */
 #define MAX_FAILURES 3
 
-/* A job that somebody has locked is looked at again after this time. */
-#define LOCKED_EVERY_MS 1000
+/* After something was done, all is looked over once more, but not more often. */
+#define LOOK_OVER_EVERY_MS 10000
 
 /* Old jobs are deleted so many at a time, now and then. */
 #define PRUNE_AT_ONCE 1000
@@ -93,6 +95,7 @@ typedef struct Server
 	Queue		ended;			/* to be written */
 	Queue		stuck;			/* could not be written, for now */
 	int			in_flight;
+	B24Position position;		/* what lies before it has been looked at */
 	bool		more;			/* there is more to claim */
 	int64		blocked_until_ms;
 	int64		prune_at_ms;
@@ -112,7 +115,10 @@ struct B24Delivery
 	int64		finished;
 
 	int64		look_at_ms;		/* when something is due, -1 if nothing is */
-	bool		recover;		/* somebody may have left jobs behind */
+	TimestampTz since;			/* what is due since then is to be looked at */
+	TimestampTz looked_at;		/* the clock then */
+	int64		look_over_at_ms;	/* when to look at all once more, or -1 */
+	int64		looked_over_at_ms;
 	int64		ended_since_ms; /* the oldest result that is not written */
 	int64		paused_until_ms;	/* after an error */
 	int			failures;		/* in a row */
@@ -208,6 +214,7 @@ find_server(B24Delivery *d, const char *name)
 	}
 	server = MemoryContextAllocZero(d->context, sizeof(Server));
 	server->name = MemoryContextStrdup(d->context, name);
+	server->position.at = DT_NOBEGIN;
 	server->next = d->servers;
 	d->servers = server;
 	return server;
@@ -437,15 +444,14 @@ take_over(B24Delivery *d, Server *server, const B24Claim *claim)
 
 /* Claims what a server's stock lacks. */
 static void
-claim_for(B24Delivery *d, const B24Due *due)
+claim_for(B24Delivery *d, Server *server, TimestampTz until)
 {
-	Server	   *server = find_server(d, due->server);
 	List	   *claims;
 	ListCell   *cell;
 	int			target;
 
 	/* of a server that is gone, all jobs are parked as they come due */
-	if (!b24_server_settings(due->server, &server->settings))
+	if (!b24_server_settings(server->name, &server->settings))
 	{
 		memset(&server->settings, 0, sizeof(server->settings));
 		server->settings.max_attempts = 1;
@@ -453,10 +459,60 @@ claim_for(B24Delivery *d, const B24Due *due)
 	target = stock_target(server);
 	if (server->stock.count > target / 2)
 		return;
-	claims = b24_backlog_claim(due, target - server->stock.count, d->lease,
-							   &server->more);
+	claims = b24_backlog_claim(server->name, until, target - server->stock.count,
+							   d->lease, &server->position, &server->more);
 	foreach(cell, claims)
 		take_over(d, server, lfirst(cell));
+	if (d->look_over_at_ms < 0)
+		d->look_over_at_ms = Max(now_ms(), d->looked_over_at_ms + LOOK_OVER_EVERY_MS);
+}
+
+/* Servers come and go; these are looked at when there is news. */
+static bool servers_changed = true;
+
+static void
+note_servers_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	servers_changed = true;
+}
+
+/*
+ * Moves back to what is to be looked at.  Jobs that come due later than what
+ * was looked at are found anyway; others are those of transactions that were
+ * long under way, of whom we are told, and what was passed over since somebody
+ * had locked it, for which all is looked over now and then.
+ */
+static void
+move_back(B24Delivery *d)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	List	   *names = NIL;
+	ListCell   *cell;
+
+	if (now < d->looked_at ||
+		(d->look_over_at_ms >= 0 && now_ms() >= d->look_over_at_ms))
+		d->since = DT_NOBEGIN;
+	d->looked_at = now;
+	if (d->since == DT_NOBEGIN)
+	{
+		names = b24_backlog_servers();
+		b24_backlog_recover(d->lease);
+		d->looked_over_at_ms = now_ms();
+		d->look_over_at_ms = -1;
+	}
+	else if (servers_changed)
+		names = b24_backlog_known_servers();
+	servers_changed = false;
+	foreach(cell, names)
+		(void) find_server(d, lfirst(cell));
+	for (Server *s = d->servers; s != NULL; s = s->next)
+	{
+		if (d->since <= s->position.at)
+		{
+			s->position.at = d->since;
+			s->position.id = 0;
+		}
+	}
 }
 
 /*
@@ -466,36 +522,28 @@ claim_for(B24Delivery *d, const B24Due *due)
 static void
 look(B24Delivery *d)
 {
-	bool		claimed = true;
-	List	   *dues = NIL;
-	ListCell   *cell;
-
-	for (int round = 0; claimed && round < 2; round++)
+	move_back(d);
+	d->look_at_ms = -1;
+	for (Server *s = d->servers; s != NULL; s = s->next)
 	{
+		B24Due		due;
 		TimestampTz now = GetCurrentTimestamp();
-		int64		now_here = now_ms();
 
-		claimed = false;
-		d->look_at_ms = -1;
-		dues = b24_backlog_due();
-		foreach(cell, dues)
+		if (!b24_backlog_next(s->name, &s->position, &due))
 		{
-			B24Due	   *due = lfirst(cell);
-			Server	   *server = find_server(d, due->server);
-			int64		at = now_here + Max(due->at - now, 0) / 1000 +
-				(due->at > now ? 1 : 0);
-
-			at = Max(at, server->blocked_until_ms);
-			if (at <= now_here && round == 0)
-			{
-				claim_for(d, due);
-				claimed = true;
-			}
-			else if (at > now_here)
-				d->look_at_ms = earlier(d->look_at_ms, at);
-			else if (!server->more)
-				d->look_at_ms = earlier(d->look_at_ms, now_here + LOCKED_EVERY_MS);
+			s->more = false;
+			continue;
 		}
+		if (due.at <= now && now_ms() >= s->blocked_until_ms)
+		{
+			claim_for(d, s, due.until);
+			if (s->more || !b24_backlog_next(s->name, &s->position, &due))
+				continue;
+		}
+		if (!s->more)
+			d->look_at_ms = earlier(d->look_at_ms,
+									Max(now_ms() + Max(due.at - now + 999, 0) / 1000,
+										s->blocked_until_ms));
 	}
 }
 
@@ -572,8 +620,6 @@ work(B24Delivery *d, bool claim)
 			if (s->ended.count > 0)
 				write_results(d, s, s->ended.count);
 		}
-		if (claim && d->recover)
-			b24_backlog_recover(d->lease);
 		if (claim)
 			look(d);
 		commit(d, &store);
@@ -592,7 +638,8 @@ work(B24Delivery *d, bool claim)
 	for (Server *s = d->servers; s != NULL; s = s->next)
 		drop_results(d, s, s->ended.count);
 	stock_fresh(d);
-	d->recover = d->recover && !claim;
+	if (claim)
+		d->since = DT_NOEND;
 	d->failures = 0;
 	d->paused_until_ms = 0;
 	b24_wake_finished();
@@ -735,7 +782,7 @@ send_stock(B24Delivery *d)
 static int64
 next_time(const B24Delivery *d)
 {
-	int64		at = d->look_at_ms;
+	int64		at = earlier(d->look_at_ms, d->look_over_at_ms);
 
 	if (count_ended(d) > 0)
 		at = earlier(at, d->ended_since_ms + RESULT_PATIENCE_MS);
@@ -764,7 +811,9 @@ wants_transaction(const B24Delivery *d, bool claim, bool *claims)
 	*claims = false;
 	if (now < d->paused_until_ms)
 		return false;
-	if (claim && d->look_at_ms >= 0 && now >= d->look_at_ms)
+	if (claim && (d->since != DT_NOEND ||
+				  (d->look_at_ms >= 0 && now >= d->look_at_ms) ||
+				  (d->look_over_at_ms >= 0 && now >= d->look_over_at_ms)))
 		*claims = true;
 	for (const Server *s = d->servers; s != NULL; s = s->next)
 	{
@@ -811,13 +860,18 @@ b24_delivery_begin(bool in_call)
 	B24Store	store;
 
 	if (!registered)
+	{
 		before_shmem_exit(at_exit, (Datum) 0);
+		CacheRegisterSyscacheCallback(FOREIGNSERVEROID, note_servers_changed, (Datum) 0);
+	}
 	registered = true;
 	d->context = context;
 	d->in_call = in_call;
 	d->errands = AllocSetContextCreate(context, "bill24 errands",
 									   ALLOCSET_DEFAULT_SIZES);
 	d->inbox = b24_inbox_new();
+	d->look_at_ms = d->look_over_at_ms = -1;
+	d->since = DT_NOBEGIN;
 	begin(d, &store);
 	d->away = !b24_home_is_here();
 	if (!d->away)
@@ -833,14 +887,15 @@ b24_delivery_begin(bool in_call)
 }
 
 /*
- * Goes on with everything that can go on now, without waiting.  With look,
- * also looks for new jobs, as is to be done first and after every wake-up; with
+ * Goes on with everything that can go on now, without waiting.  Looks at jobs
+ * that are due since a time, as those tell who wake us: DT_NOBEGIN for all, as
+ * is to be done first, DT_NOEND if there is no news.  With
  * claim false, only what has been claimed is brought to its end.  wait_ms is
  * how long it may be left alone if no socket has news, -1 for ever.  False
  * when nothing is claimed any more and all results are written.
  */
 bool
-b24_delivery_go_on(B24Delivery *d, bool look, bool claim, long *wait_ms)
+b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 {
 	MemoryContext old = MemoryContextSwitchTo(d->context);
 	bool		claims;
@@ -852,11 +907,7 @@ b24_delivery_go_on(B24Delivery *d, bool look, bool claim, long *wait_ms)
 		MemoryContextSwitchTo(old);
 		return false;
 	}
-	if (look)
-	{
-		d->look_at_ms = 0;
-		d->recover = true;
-	}
+	d->since = Min(d->since, since);
 	take_answers(d);
 	for (Server *s = d->servers; s != NULL && !claim; s = s->next)
 		put_stock_back(d, s);

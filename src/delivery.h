@@ -8,10 +8,12 @@
 #ifndef BILL24_DELIVERY_H
 #define BILL24_DELIVERY_H
 
+#include "datatype/timestamp.h"
+
 typedef struct B24Delivery B24Delivery;
 
 extern B24Delivery *b24_delivery_begin(bool in_call);
-extern bool b24_delivery_go_on(B24Delivery *delivery, bool look, bool claim,
+extern bool b24_delivery_go_on(B24Delivery *delivery, TimestampTz since, bool claim,
 							   long *wait_ms);
 extern int	b24_delivery_in_flight(const B24Delivery *delivery);
 extern int64 b24_delivery_finished(const B24Delivery *delivery);

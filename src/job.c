@@ -68,6 +68,8 @@ read_job(const B24Store *store, int64 id, bool lock, Job *job)
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("job " INT64_FORMAT " does not exist", id),
 				 errhint("Jobs are seen by the role that enqueued them. Finished jobs are deleted after the time in the server option retention.")));
+	if (lock)
+		b24_wake_at_end();
 	job->id = id;
 	job->server = b24_store_text(0, 1);
 	job->operation = b24_store_text(0, 2);
@@ -115,7 +117,6 @@ finish(const Job *job, const char *state, const char *note)
 	values[2] = note != NULL ? CStringGetTextDatum(note) : (Datum) 0;
 	b24_store_run(&end, values, nulls);
 	b24_backlog_free_key(job->server, job->key);
-	b24_wake_at_commit();
 }
 
 PG_FUNCTION_INFO_V1(bill24_wait);
@@ -221,7 +222,6 @@ bill24_retry(PG_FUNCTION_ARGS)
 	else
 		refuse(&job, "retry", "Jobs that are parked, failed or cancelled can be tried again, and those that wait for their next attempt.");
 	b24_store_close(&store);
-	b24_wake_at_commit();
 	PG_RETURN_INT64(job.id);
 }
 
@@ -291,7 +291,7 @@ deliver(TimestampTz end)
 {
 	B24Delivery *delivery = b24_delivery_begin(true);
 	volatile int64 finished = 0;
-	bool		look = true;
+	TimestampTz since = DT_NOBEGIN;
 	bool		busy;
 	long		wait_ms;
 
@@ -307,8 +307,8 @@ deliver(TimestampTz end)
 			bool		in_time = GetCurrentTimestamp() < end;
 
 			CHECK_FOR_INTERRUPTS();
-			busy = b24_delivery_go_on(delivery, look, in_time, &wait_ms);
-			look = false;
+			busy = b24_delivery_go_on(delivery, since, in_time, &wait_ms);
+			since = DT_NOEND;
 			if (!busy && (wait_ms != 0 || !in_time))
 				break;
 			if (wait_ms != 0)

@@ -53,6 +53,7 @@ b24_roster_attach(const B24Place *place)
 	if (ok)
 	{
 		worker->pid = MyProcPid;
+		pg_atomic_init_u64(&worker->since, 0);
 		worker->latch = MyLatch;
 		worker->started_at = GetCurrentTimestamp();
 		database->due_at = 0;
@@ -77,6 +78,20 @@ b24_roster_wakes(void)
 
 	pg_memory_barrier();
 	return wakes;
+}
+
+/*
+ * Since when there may be jobs that nobody has looked at, as those tell who
+ * wake us; DT_NOBEGIN if it is not known, DT_NOEND if there are none.  To be
+ * read after the counter; the next time it is about what came after this one.
+ */
+TimestampTz
+b24_roster_since(void)
+{
+	uint64		mark = pg_atomic_exchange_u64(&me->since, PG_UINT64_MAX);
+
+	return mark == 0 ? DT_NOBEGIN : mark == PG_UINT64_MAX ? DT_NOEND :
+		(TimestampTz) mark;
 }
 
 /* Somebody wants this database to be left alone. */

@@ -29,12 +29,13 @@
 /* ---- for those who have work to do ---- */
 
 /*
- * There may be something to do in a database.  "Afresh" means that its
+ * There may be something to do in a database, in jobs that are due since that
+ * time; DT_NOBEGIN if that is not known.  "Afresh" means that its
  * extension came, went or changed, so that what failed before may work now.
  * May be called where errors must not be raised.
  */
 bool
-b24_roster_wake(Oid oid, bool only_known, bool afresh)
+b24_roster_wake(Oid oid, bool only_known, bool afresh, TimestampTz since)
 {
 	B24DatabaseEntry *database;
 	bool		was_wanted = true;
@@ -68,7 +69,7 @@ b24_roster_wake(Oid oid, bool only_known, bool afresh)
 
 		/* who finds it at rest tells the launcher; the others need not */
 		was_wanted = pg_atomic_fetch_add_u64(&database->wakes, 1) != database->served;
-		b24_wake_workers(oid);
+		b24_wake_workers(oid, since);
 	}
 	if (!was_wanted || afresh || (database == NULL && !only_known))
 		b24_wake_launcher();

@@ -50,7 +50,8 @@ extern B24SharedPart b24_roster_part;
 extern bool b24_roster_is_shared(void);
 
 /* for those who have work to do */
-extern bool b24_roster_wake(Oid database, bool only_known, bool afresh);
+extern bool b24_roster_wake(Oid database, bool only_known, bool afresh,
+							TimestampTz since);
 extern void b24_roster_close(Oid database);
 extern void b24_roster_open(Oid database);
 extern int	b24_roster_ask_to_end(Oid database, bool by_signal);
@@ -60,6 +61,7 @@ extern B24RosterRow *b24_roster_rows(int *count);
 /* for workers */
 extern bool b24_roster_attach(const B24Place *place);
 extern uint64 b24_roster_wakes(void);
+extern TimestampTz b24_roster_since(void);
 extern bool b24_roster_must_end(void);
 extern bool b24_roster_is_crowded(void);
 extern bool b24_roster_is_surplus(int workers);

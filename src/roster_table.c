@@ -133,15 +133,24 @@ b24_wake_launcher(void)
 		SetLatch(latch);
 }
 
+/* There may be work from this time on; the lock may be a shared one. */
 void
-b24_wake_workers(Oid database)
+b24_wake_workers(Oid database, TimestampTz since)
 {
 	B24WorkerEntry *workers = b24_roster()->workers;
+	uint64		mark = since > 0 ? (uint64) since : 0;
 
 	for (int i = 0; i < B24_ROSTER_WORKERS; i++)
 	{
-		if (workers[i].place.database == database && workers[i].latch != NULL)
-			SetLatch(workers[i].latch);
+		uint64		known;
+
+		if (workers[i].place.database != database || workers[i].latch == NULL)
+			continue;
+		known = pg_atomic_read_u64(&workers[i].since);
+		while (mark < known &&
+			   !pg_atomic_compare_exchange_u64(&workers[i].since, &known, mark))
+			;
+		SetLatch(workers[i].latch);
 	}
 }
 

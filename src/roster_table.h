@@ -41,6 +41,7 @@ typedef struct B24WorkerEntry
 	int			pid;			/* 0: the process is not there yet */
 	Latch	   *latch;
 	bool		is_starting;	/* until it has seen the extension */
+	pg_atomic_uint64 since;		/* see b24_roster_since */
 	TimestampTz started_at;
 	int			in_flight;
 	char		state[16];
@@ -68,6 +69,6 @@ extern int	b24_count_workers(Oid oid);
 extern bool b24_is_wanted(B24DatabaseEntry *database);
 extern void b24_count_failure(B24DatabaseEntry *database, const char *error);
 extern void b24_wake_launcher(void);
-extern void b24_wake_workers(Oid database);
+extern void b24_wake_workers(Oid database, TimestampTz since);
 
 #endif							/* BILL24_ROSTER_TABLE_H */

@@ -187,7 +187,7 @@ process_utility(B24_UTILITY_PARAMETERS)
 		/* it may have enqueued, or have created or dropped the extension */
 		bool		exists = OidIsValid(get_extension_oid(B24_EXTENSION, true));
 
-		b24_roster_wake(MyDatabaseId, !exists, !exists);
+		b24_roster_wake(MyDatabaseId, !exists, !exists, DT_NOBEGIN);
 	}
 	else if (IsA(statement, AlterDatabaseStmt) &&
 			 find_option(castNode(AlterDatabaseStmt, statement)->options,

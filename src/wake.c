@@ -39,6 +39,7 @@ static object_access_hook_type previous_object_access = NULL;
 
 /* What the commit of this transaction is to do. */
 static bool wake_pending = false;
+static bool end_pending = false;	/* also if it fails */
 static Oid	database_pending = InvalidOid;	/* another one, also to be woken */
 static bool afresh_pending = false; /* the extension came or went */
 static bool created_extension = false;	/* some extension, perhaps ours */
@@ -80,18 +81,25 @@ at_xact(XactEvent event, void *argument)
 			created_extension = false;
 			return;
 		case XACT_EVENT_COMMIT:
-			if (afresh_pending || wake_pending)
-				b24_roster_wake(MyDatabaseId, false, afresh_pending);
+			if (afresh_pending || end_pending)
+				b24_roster_wake(MyDatabaseId, false, afresh_pending, DT_NOBEGIN);
+			else if (wake_pending)
+				b24_roster_wake(MyDatabaseId, false, false,
+								GetCurrentTransactionStartTimestamp());
 			if (OidIsValid(database_pending))
-				b24_roster_wake(database_pending, false, true);
+				b24_roster_wake(database_pending, false, true, DT_NOBEGIN);
 			break;
 		case XACT_EVENT_ABORT:
+			if (end_pending)
+				b24_roster_wake(MyDatabaseId, false, false, DT_NOBEGIN);
+			break;
 		case XACT_EVENT_PREPARE:	/* COMMIT PREPARED will wake */
 			break;
 		default:
 			return;
 	}
 	wake_pending = false;
+	end_pending = false;
 	database_pending = InvalidOid;
 	afresh_pending = false;
 	created_extension = false;
@@ -147,6 +155,17 @@ b24_wake_at_commit(void)
 	expect_end();
 }
 
+/*
+ * This transaction has locked jobs, which workers then pass over; they look
+ * again when it is over, however it ends.
+ */
+void
+b24_wake_at_end(void)
+{
+	end_pending = true;
+	expect_end();
+}
+
 /* When this transaction commits, workers can start in that database. */
 void
 b24_wake_database_at_commit(Oid database)
@@ -159,7 +178,7 @@ b24_wake_database_at_commit(Oid database)
 void
 b24_wake_database(Oid database)
 {
-	b24_roster_wake(database, false, false);
+	b24_roster_wake(database, false, false, DT_NOBEGIN);
 }
 
 /* Jobs of this database have finished: whoever waits for one looks again. */

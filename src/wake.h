@@ -16,6 +16,7 @@ extern B24SharedPart b24_wake_part;
 
 extern void b24_wake_preload(void);
 extern void b24_wake_at_commit(void);
+extern void b24_wake_at_end(void);
 extern void b24_wake_database_at_commit(Oid database);
 extern void b24_wake_database(Oid database);
 extern void b24_wake_finished(void);

@@ -113,7 +113,7 @@ report(ErrorData *error)
  * what was under way still is.
  */
 static bool
-go_on(B24Delivery *delivery, bool look, bool *is_busy, long *wait_ms, ErrorData **error)
+go_on(B24Delivery *delivery, TimestampTz since, bool *is_busy, long *wait_ms, ErrorData **error)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
@@ -122,7 +122,7 @@ go_on(B24Delivery *delivery, bool look, bool *is_busy, long *wait_ms, ErrorData 
 	SetCurrentStatementStartTimestamp();
 	PG_TRY();
 	{
-		*is_busy = b24_delivery_go_on(delivery, look, true, wait_ms);
+		*is_busy = b24_delivery_go_on(delivery, since, true, wait_ms);
 	}
 	PG_CATCH();
 	{
@@ -176,7 +176,7 @@ static void
 deliver(B24Delivery *delivery)
 {
 	uint64		seen = b24_roster_wakes();
-	bool		look = true;
+	TimestampTz since = DT_NOBEGIN;
 	TimestampTz idle_since = GetCurrentTimestamp();
 	bool		is_surplus = b24_roster_is_surplus(b24_workers);
 	bool		is_busy = false;
@@ -200,14 +200,14 @@ deliver(B24Delivery *delivery)
 		if (b24_roster_must_end())
 			return;
 		wakes = b24_roster_wakes();
-		look = look || wakes != seen;
-		if (look || is_busy)
+		since = Min(since, b24_roster_since());
+		if (since != DT_NOEND || is_busy)
 			idle_since = GetCurrentTimestamp();
 		seen = wakes;
 		if (extension_changes != b24_roster_extension_changes() && !extension_is_there())
 			return;
 
-		if (!go_on(delivery, look, &is_busy, &wait_ms, &error))
+		if (!go_on(delivery, since, &is_busy, &wait_ms, &error))
 		{
 			TimestampTz end = GetCurrentTimestamp() + ERROR_WAIT_MS * INT64CONST(1000);
 
@@ -224,7 +224,7 @@ deliver(B24Delivery *delivery)
 			continue;
 		}
 		errors = 0;
-		look = false;
+		since = DT_NOEND;
 		b24_worker_note(b24_delivery_is_away(delivery) ? "away" : NULL,
 						b24_delivery_in_flight(delivery));
 
