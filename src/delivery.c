@@ -500,8 +500,8 @@ move_back(B24Delivery *d)
 		d->looked_over_at_ms = now_ms();
 		d->look_over_at_ms = -1;
 	}
-	else if (servers_changed)
-		names = b24_backlog_known_servers();
+	if (servers_changed)
+		names = list_concat(names, b24_backlog_known_servers());
 	servers_changed = false;
 	foreach(cell, names)
 		(void) find_server(d, lfirst(cell));

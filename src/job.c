@@ -105,7 +105,7 @@ finish(const Job *job, const char *state, const char *note)
 {
 	static B24Statement end = {
 		"UPDATE bill24.outbox SET state = $2, next_attempt_at = NULL,"
-		" finished_at = pg_catalog.clock_timestamp(), error = pg_catalog.coalesce($3, error),"
+		" finished_at = pg_catalog.clock_timestamp(), error = COALESCE($3, error),"
 		" sqlstate = CASE WHEN $2 = 'done' THEN NULL ELSE sqlstate END"
 		" WHERE id = $1", 3, {"bigint", "text", "text"}
 	};

@@ -185,6 +185,7 @@ deliver(B24Delivery *delivery)
 	for (;;)
 	{
 		uint64		wakes;
+		TimestampTz news;
 		ErrorData  *error = NULL;
 		long		wait_ms = -1;
 		long		idle_ms;
@@ -200,7 +201,8 @@ deliver(B24Delivery *delivery)
 		if (b24_roster_must_end())
 			return;
 		wakes = b24_roster_wakes();
-		since = Min(since, b24_roster_since());
+		news = b24_roster_since();
+		since = Min(since, news);
 		if (since != DT_NOEND || is_busy)
 			idle_since = GetCurrentTimestamp();
 		seen = wakes;

@@ -95,10 +95,10 @@ bill24_worker_status(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Has workers look at the outbox when this transaction commits. */
+/* Has workers look at all of the outbox when this transaction is over. */
 Datum
 bill24_wake(PG_FUNCTION_ARGS)
 {
-	b24_wake_at_commit();
+	b24_wake_at_end();
 	PG_RETURN_VOID();
 }
