@@ -182,16 +182,20 @@ start_all(void)
 	bool		crowded = false;
 
 	/* one by one, so that what is woken now need not wait for all of them */
-	while (to_look_at != NIL && starts.count == 0 &&
-		   b24_roster_look_at(linitial_oid(to_look_at)))
+	if (to_look_at != NIL && starts.count == 0)
 	{
-		to_look_at = list_delete_first(to_look_at);
-		if (b24_roster_next(b24_workers, &place, &next) && !(crowded = !start(&place)))
-			continue;
-		break;
+		crowded = !b24_roster_look_at(linitial_oid(to_look_at));
+		if (!crowded)
+			to_look_at = list_delete_first(to_look_at);
 	}
-	while (!crowded && b24_roster_next(b24_workers, &place, &next))
-		crowded = !start(&place);
+	while (b24_roster_next(b24_workers, &place, &next))
+	{
+		if (!start(&place))
+		{
+			crowded = true;
+			break;
+		}
+	}
 	if (crowded)
 	{
 		TimestampTz retry = GetCurrentTimestamp() + RETRY_MS * INT64CONST(1000);
@@ -215,6 +219,7 @@ void
 b24_launcher_main(Datum argument)
 {
 	uint32		wait_event = b24_wait_event("Bill24Launcher");
+	bool		look_again = false;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -241,8 +246,12 @@ b24_launcher_main(Datum argument)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		look_at_starts();
-		if (to_look_at == NIL && b24_roster_overflowed())
+		look_again = b24_roster_overflowed() || look_again;
+		if (to_look_at == NIL && look_again)
+		{
+			look_again = false;
 			list_databases();
+		}
 		next = start_all();
 		if (next != 0)
 		{

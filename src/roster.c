@@ -229,15 +229,21 @@ b24_roster_launcher(bool present)
 	b24_unlock_roster();
 }
 
-/* Whether some database, nobody knows which, was to be woken. */
+/* Whether some database, nobody knows which, has something to do. */
 bool
 b24_roster_overflowed(void)
 {
+	B24Roster  *roster = b24_roster();
 	bool		overflow;
 
 	b24_lock_roster(LW_EXCLUSIVE);
-	overflow = b24_roster()->overflow;
-	b24_roster()->overflow = false;
+	overflow = roster->overflow;
+	roster->overflow = false;
+	if (roster->look_at != 0 && roster->look_at <= GetCurrentTimestamp())
+	{
+		overflow = true;
+		roster->look_at = 0;
+	}
 	b24_unlock_roster();
 	return overflow;
 }
@@ -303,8 +309,8 @@ b24_roster_next(int workers, B24Place *place, TimestampTz *next)
 	B24DatabaseEntry *found = NULL;
 	int			starting = 0;
 
-	*next = 0;
 	b24_lock_roster(LW_EXCLUSIVE);
+	*next = roster->look_at;
 	for (int i = 0; i < B24_ROSTER_WORKERS; i++)
 	{
 		B24WorkerEntry *w = &roster->workers[i];

@@ -32,12 +32,14 @@ B24SharedPart b24_roster_part = {
 	.init = roster_init,
 };
 
-B24Roster  *
+/* The memory, shared or this process's own. */
+B24Roster *
 b24_roster(void)
 {
 	return b24_shared_memory(&b24_roster_part);
 }
 
+/* Nothing that is done under this lock may fail. */
 void
 b24_lock_roster(LWLockMode mode)
 {
@@ -57,6 +59,7 @@ b24_roster_is_shared(void)
 	return b24_roster_part.lock != NULL;
 }
 
+/* The entry of a database, or NULL. */
 B24DatabaseEntry *
 b24_find_database(Oid oid)
 {
@@ -70,6 +73,7 @@ b24_find_database(Oid oid)
 	return NULL;
 }
 
+/* How many workers a database has, with those to come. */
 int
 b24_count_workers(Oid oid)
 {
@@ -81,49 +85,61 @@ b24_count_workers(Oid oid)
 	return count;
 }
 
+/* Whether there may be something that no worker has seen. */
 bool
 b24_is_wanted(B24DatabaseEntry *database)
 {
 	return pg_atomic_read_u64(&database->wakes) != database->served;
 }
 
+/* How easily the entry of a database at rest can be spared. */
+static TimestampTz
+ease(const B24DatabaseEntry *database)
+{
+	if (database->no_extension)
+		return PG_INT64_MAX;
+	return database->due_at == 0 ? PG_INT64_MAX - 1 : database->due_at;
+}
+
 /*
- * The entry of a database; a new one may take the place of one at rest.  NULL
- * if there is no room.
+ * The entry of a database; a new one may take the place of one at rest.  Where
+ * the extension is not comes first, then where nothing is due, then what is
+ * due last; at that time all are looked at.  NULL if there is no room.
  */
 B24DatabaseEntry *
 b24_claim_database(Oid oid)
 {
 	B24Roster  *roster = b24_roster();
 	B24DatabaseEntry *database = b24_find_database(oid);
-	B24DatabaseEntry *rests = NULL;
 
-	if (database == NULL)
-		database = b24_find_database(InvalidOid);
-	else
+	if (database != NULL)
 		return database;
-	for (int i = 0; i < B24_ROSTER_DATABASES && database == NULL; i++)
+	database = b24_find_database(InvalidOid);
+	if (database == NULL)
 	{
-		B24DatabaseEntry *d = &roster->databases[i];
+		for (int i = 0; i < B24_ROSTER_DATABASES; i++)
+		{
+			B24DatabaseEntry *d = &roster->databases[i];
 
-		if (b24_is_wanted(d) || d->closers > 0 || d->due_at != 0 || d->failures > 0 ||
-			b24_count_workers(d->oid) > 0)
-			continue;
-		if (d->no_extension)
-			database = d;
-		else
-			rests = d;
+			if (b24_is_wanted(d) || d->closers > 0 || d->failures > 0 ||
+				b24_count_workers(d->oid) > 0)
+				continue;
+			if (database == NULL || ease(d) > ease(database))
+				database = d;
+		}
+		if (database == NULL)
+			return NULL;
+		if (database->due_at != 0 &&
+			(roster->look_at == 0 || database->due_at < roster->look_at))
+			roster->look_at = database->due_at;
 	}
-	if (database == NULL)
-		database = rests;
-	if (database == NULL)
-		return NULL;
 	memset(database, 0, sizeof(*database));
 	database->oid = oid;
 	pg_atomic_init_u64(&database->wakes, 0);
 	return database;
 }
 
+/* Has the launcher compare what should run with what runs. */
 void
 b24_wake_launcher(void)
 {

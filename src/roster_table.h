@@ -53,6 +53,7 @@ typedef struct B24Roster
 	uint64		tickets;
 	int			cursor;			/* so that all have their turn */
 	bool		overflow;		/* a database found no entry */
+	TimestampTz look_at;		/* when one that lost its entry is due, or 0 */
 	bool		crowded;		/* a worker that is idle should make room */
 	B24DatabaseEntry databases[B24_ROSTER_DATABASES];
 	B24WorkerEntry workers[B24_ROSTER_WORKERS];
