@@ -19,12 +19,13 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
 #include "compat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "launcher.h"
@@ -91,20 +92,31 @@ list_databases(void)
 	MemoryContextSwitchTo(context);
 }
 
-/* Whether workers can connect to this database. */
+/*
+ * Whether workers can connect to this database.  Who wakes us has committed,
+ * but may not have told the caches yet, so this looks at the table.
+ */
 static bool
 can_connect(Oid database)
 {
+	Relation	relation;
+	ScanKeyData key;
+	Snapshot	snapshot;
+	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		result = false;
+	bool		result;
 
 	StartTransactionCommand();
-	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
-	if (HeapTupleIsValid(tuple))
-	{
-		result = is_open((Form_pg_database) GETSTRUCT(tuple));
-		ReleaseSysCache(tuple);
-	}
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(database));
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = systable_beginscan(relation, DatabaseOidIndexId, true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	result = HeapTupleIsValid(tuple) && is_open((Form_pg_database) GETSTRUCT(tuple));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 	return result;

@@ -219,9 +219,9 @@ isnt((workers('db1'))[0], $stays, 'after which there is another worker');
 cmp_ok(takes('ALTER DATABASE db1 RENAME TO other'), '<', 3, 'ALTER DATABASE RENAME');
 has_workers('other', 1);
 cmp_ok(takes('ALTER DATABASE other RENAME TO db1'), '<', 3, 'and back');
-($stays) = has_workers('db1', 1);
+$stays = settled('db1', 0);
 cmp_ok(takes('ALTER DATABASE db1 SET TABLESPACE pg_default'), '<', 3, 'SET TABLESPACE');
-($stays) = has_workers('db1', 1);
+$stays = settled('db1', $stays);
 foreach my $role ('bob', 'eve')
 {
 	foreach my $sql ('DROP DATABASE db1', 'ALTER DATABASE db1 RENAME TO mine',
@@ -236,7 +236,7 @@ is(session('postgres')->query('BEGIN; DROP DATABASE db1')->{sqlstate}, '25001', 
 ok_in('postgres', 'ROLLBACK');
 is((workers('db1'))[0], $stays, 'a transaction block');
 is(session('postgres')->query('ALTER DATABASE db1 RENAME TO db2')->{sqlstate}, '42P04', 'what fails');
-($stays) = has_workers('db1', 1);
+$stays = settled('db1', $stays);
 ok($stays, 'brings the worker back');
 ok_in('db1', 'SELECT 1');
 session('postgres')->send('DROP DATABASE db1');
@@ -244,7 +244,7 @@ wait_until('the worker is gone', sub {
 	ok_in('db2', "SELECT count(*) FROM pg_stat_activity WHERE pid = $stays") == 0 });
 ok_in('db2', 'SELECT pg_cancel_backend(' . session('postgres')->pid . ')');
 is(session('postgres')->wait->{sqlstate}, '57014', 'a DROP DATABASE that waits for others, cancelled');
-($stays) = has_workers('db1', 1);
+$stays = settled('db1', $stays);
 ok($stays, 'lets the worker come back');
 session('db3')->send('DROP DATABASE db1');
 wait_until('the worker is gone', sub { !workers('db1') });
