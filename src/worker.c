@@ -12,12 +12,19 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
-#include "commands/extension.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
 #include "compat.h"
 #include "postmaster/interrupt.h"
 #include "storage/condition_variable.h"
 #include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "delivery.h"
@@ -77,6 +84,32 @@ override_settings(void)
 }
 
 /*
+ * The extension as the table has it: who wakes us has committed, but may not
+ * have told the caches yet.
+ */
+static Oid
+find_extension(void)
+{
+	Relation	relation = table_open(ExtensionRelationId, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Oid			result = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum(B24_EXTENSION));
+	scan = systable_beginscan(relation, ExtensionNameIndexId, true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		result = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(relation, AccessShareLock);
+	return result;
+}
+
+/*
  * Whether the extension is there, and still the one that it was.  What it was
  * is known after the first call.
  */
@@ -88,7 +121,7 @@ extension_is_there(void)
 	extension_changes = b24_roster_extension_changes();
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	found = get_extension_oid(B24_EXTENSION, true);
+	found = find_extension();
 	CommitTransactionCommand();
 	if (!OidIsValid(extension))
 		extension = found;

@@ -143,7 +143,8 @@ sub configure
 
 # ---- it comes and goes with the extension ---------------------------------
 
-is(scalar(pids('bill24 launcher')), 1, 'there is a launcher');
+ok(wait_until('a launcher', sub { scalar(my @pids = pids('bill24 launcher')) == 1 }),
+	'there is a launcher');
 ok_in('postgres', 'CREATE EXTENSION bill24');
 my ($first) = has_workers('postgres', 1);
 ok($first, 'CREATE EXTENSION brings a worker');
