@@ -195,6 +195,7 @@ typedef struct Reader
 	Tuplestorestate *rows;
 	int			pointer;
 	TupleTableSlot *slot;
+	MemoryContext context;		/* of what the slot holds, if it was on disk */
 } Reader;
 
 static void
@@ -204,6 +205,7 @@ begin_reading(Reader *reader, Tuplestorestate *rows, Relation relation)
 	reader->pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
 	reader->slot = MakeSingleTupleTableSlot(RelationGetDescr(relation),
 											&TTSOpsMinimalTuple);
+	reader->context = CurrentMemoryContext;
 }
 
 static void
@@ -216,8 +218,13 @@ rewind_reader(Reader *reader)
 static bool
 read_row(Reader *reader)
 {
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+	bool		found;
+
 	tuplestore_select_read_pointer(reader->rows, reader->pointer);
-	return tuplestore_gettupleslot(reader->rows, true, false, reader->slot);
+	found = tuplestore_gettupleslot(reader->rows, true, false, reader->slot);
+	MemoryContextSwitchTo(old);
+	return found;
 }
 
 static void

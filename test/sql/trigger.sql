@@ -140,14 +140,17 @@ SELECT try($$INSERT INTO customer VALUES (7, 'g', 'G'), (8, NULL, 'H')$$);
 SELECT try($$UPDATE customer SET code = NULL$$);
 INSERT INTO customer VALUES (3, 'd', 'new'), (5, 'e', 'E') ON CONFLICT (id) DO UPDATE SET name = excluded.name;
 SELECT * FROM jobs();
--- many rows, in pieces
+-- many rows, in pieces, and on disk
+SET work_mem = '64kB';
 INSERT INTO customer SELECT i, 'n' || i, 'N' FROM generate_series(1001, 4500) i;
 SELECT count(*) FROM jobs();
 UPDATE customer SET code = 'n' || (substring(code FROM 2)::int + 1) WHERE id > 1000;
 SELECT operation, count(*), min(n), max(n) FROM (SELECT row_number() OVER () AS n, * FROM jobs()) s GROUP BY 1 ORDER BY 1;
 SELECT count(DISTINCT key) AS keys FROM bill24.outbox WHERE key LIKE 'n%';
+UPDATE customer SET name = 'NN' WHERE id > 1000;
 DELETE FROM customer WHERE id > 1000;
-SELECT operation, count(*) FROM jobs() GROUP BY 1;
+RESET work_mem;
+SELECT operation, count(*) FROM jobs() GROUP BY 1 ORDER BY 1;
 DROP TABLE customer;
 
 -- partitions: triggers of their own, columns in other places
