@@ -428,6 +428,10 @@ GRANT SELECT ON bill24.outbox TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('bill24.outbox', '');
 SELECT pg_catalog.pg_extension_config_dump('bill24.outbox_id_seq', '');
 
+/*
+ * A job belongs to the role that enqueues it, and is sent with its user
+ * mapping: inside of a SECURITY DEFINER function that is the function's owner.
+ */
 CREATE FUNCTION bill24_enqueue(
 	operation text,
 	request jsonb,
@@ -437,6 +441,22 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION bill24_enqueue(text, jsonb, name) IS
 'has an operation sent after commit, in order per key, and returns the number of the job in bill24.outbox';
 
+/*
+ * FOR EACH ROW, jobs are in the order of the rows.  FOR EACH STATEMENT, which
+ * needs the transition tables of its event, all deletes come first, then all
+ * creates, then the updates, so that rows may exchange their sync_codes; it
+ * also takes a row that moves to another partition for the same customer,
+ * where FOR EACH ROW deletes and creates it.
+ *
+ * An update sends all mapped columns that are not NULL: what became NULL stays
+ * as it is at the provider.  wallets are sent when a customer is created.  What
+ * is neither text nor JSON is sent as its output function writes it, so the
+ * session's DateStyle and the like matter.  TRUNCATE sends nothing; a trigger
+ * AFTER TRUNCATE with this function refuses it.
+ *
+ * In mode=call every row is sent at once, and what was done at the provider
+ * stays done if the transaction is rolled back.
+ */
 CREATE FUNCTION bill24_customer_trigger()
 RETURNS trigger
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
