@@ -335,6 +335,8 @@ find_server(const char *name, Oid userid, Oid *serverid, bool *usage)
 		acl = isnull ? acldefault(OBJECT_FOREIGN_SERVER, server->srvowner) :
 			DatumGetAclP(datum);
 		*usage = aclmask(acl, userid, server->srvowner, ACL_USAGE, ACLMASK_ANY) != 0;
+		if (isnull || (Pointer) acl != DatumGetPointer(datum))
+			pfree(acl);
 	}
 	ReleaseSysCache(tuple);
 	return true;

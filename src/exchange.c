@@ -456,7 +456,7 @@ b24_job_send(B24Job *job)
 	long		wait_ms = -1;
 
 	while ((admission = enter(job, &wait_ms)) == B24_BUSY)
-		b24_pool_wait(wait_ms < 0 ? PLACE_WAIT_MS : wait_ms);
+		b24_pool_wait(wait_ms < 0 ? PLACE_WAIT_MS : Max(wait_ms, 1));
 	if (admission == B24_CIRCUIT_OPEN_NOW)
 	{
 		clear_reply(job);
@@ -576,6 +576,15 @@ b24_job_offer(B24Job *job, long *wait_ms)
 	return B24_OFFER_TAKEN;
 }
 
+/* The clock may have been set back. */
+static bool
+is_time_to_look(const B24Exchange *exchange)
+{
+	int64		left_us = exchange->look_again_at - GetCurrentTimestamp();
+
+	return left_us <= 0 || left_us > LOOK_AGAIN_MS * 1000;
+}
+
 /* Goes on with the jobs that wait for a token, if their login is over. */
 static void
 serve_waiting(B24Exchange *exchange)
@@ -587,7 +596,7 @@ serve_waiting(B24Exchange *exchange)
 	if (dlist_is_empty(&exchange->waiting))
 		return;
 	if (exchange->renewal != NULL ? !b24_renewal_is_over(exchange->renewal) :
-		GetCurrentTimestamp() < exchange->look_again_at)
+		!is_time_to_look(exchange))
 	{
 		if (exchange->renewal == NULL)
 			b24_pool_return_within(LOOK_AGAIN_MS);

@@ -19,7 +19,6 @@
 #include "access/xact.h"
 #include "compat.h"
 #include "storage/fd.h"
-#include "utils/timestamp.h"
 
 #include "wait.h"
 
@@ -36,8 +35,8 @@ static int	slot_count = 0;		/* in use, including those of closed sockets */
 static int	slot_limit = 0;
 static bool set_is_stale = false;
 
-/* The next wait ends by then; 0: no such wish. */
-static TimestampTz return_at = 0;
+/* The next wait ends within that; -1: no such wish. */
+static long return_within_ms = -1;
 
 static bool
 acquire_fd(void)
@@ -244,6 +243,13 @@ hand_out_done(void)
 	}
 }
 
+/* Of two times to wait the shorter; negative is for ever. */
+static long
+sooner(long a, long b)
+{
+	return a < 0 ? b : b < 0 ? a : Min(a, b);
+}
+
 /*
  * Somebody has to look at something that the pool does not see: the next wait
  * ends after at most so long.
@@ -251,29 +257,17 @@ hand_out_done(void)
 void
 b24_pool_return_within(long ms)
 {
-	TimestampTz then = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
-
-	if (return_at == 0 || then < return_at)
-		return_at = then;
+	return_within_ms = sooner(return_within_ms, ms);
 }
 
 /* How long to wait: as long as everybody allows, -1 for ever. */
 static long
 timeout_ms(long max_ms)
 {
-	long		timeout = b24_http_timeout_ms(pool);
+	long		timeout = sooner(b24_http_timeout_ms(pool),
+								 sooner(max_ms, return_within_ms));
 
-	if (max_ms >= 0 && (timeout < 0 || max_ms < timeout))
-		timeout = max_ms;
-	if (return_at != 0)
-	{
-		int64		left = (return_at - GetCurrentTimestamp() + 999) / 1000;
-
-		left = Max(left, 0);
-		if (timeout < 0 || left < timeout)
-			timeout = left;
-		return_at = 0;
-	}
+	return_within_ms = -1;
 	return timeout;
 }
 
