@@ -5,12 +5,18 @@
  *
  * All of this runs between b24_store_open and b24_store_close, and what claims
  * jobs or writes results also under b24_lease_exclude_others: then it is
- * enough to look at the first unfinished job of a key to know whether another
- * one has to wait.
+ * enough to look which job of a key has its turn.  That is the one that is
+ * being sent, unknown or parked, if there is such a one, or else the first that
+ * is unfinished.  (They may differ: a job's number is taken when it is
+ * enqueued, and a later number may be committed, and sent, earlier.)
  *
  * A job that has to wait is marked so, once, and not looked at again before
  * the job before it has ended.  So a claim costs what it claims, however many
  * jobs there are and however many of them wait for one another.
+ *
+ * A person may have locked any row at any time, for as long as a transaction
+ * lasts.  Nothing here waits for that: such jobs are passed over, and all is
+ * looked over again when that transaction ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -104,7 +110,7 @@ bool
 b24_backlog_next(const char *server, B24Position *position, B24Due *due)
 {
 	static B24Statement next = {
-		"SELECT next_attempt_at, attempts FROM bill24.outbox"
+		"SELECT next_attempt_at, next_attempt_at = created_at FROM bill24.outbox"
 		" WHERE server = $1 AND next_attempt_at IS NOT NULL"
 		" AND (next_attempt_at, id) > ($2, $3)"
 		" ORDER BY next_attempt_at, id LIMIT 1",
@@ -122,9 +128,9 @@ b24_backlog_next(const char *server, B24Position *position, B24Due *due)
 	due->until = now;
 	if (due->at > now)
 	{
-		if (found && DatumGetInt32(b24_store_value(0, 2, NULL)) == 0)
+		if (found && DatumGetBool(b24_store_value(0, 2, NULL)))
 		{
-			due->until = due->at;
+			due->until = DT_NOEND;
 			due->at = now;
 		}
 		position->at = Max(position->at, now);
@@ -134,21 +140,26 @@ b24_backlog_next(const char *server, B24Position *position, B24Due *due)
 }
 
 /*
- * Marks jobs as waiting for the first one of their key.  That one is locked
- * for the moment, lest it ends meanwhile in the hands of a person who does not
- * see that somebody waits.  Where a person has it already, the job is looked
- * at again a second later.
+ * Marks jobs as waiting for the one of their key that has its turn.  That one is
+ * locked for the moment, lest it ends meanwhile in the hands of a person who
+ * does not see that somebody waits.  Where a person has it already, the job is
+ * looked at again a second later; so is one whose outcome is unknown, which
+ * must not be forgotten.
  */
 static void
 let_wait(const int64 *ids, const int64 *heads, int count)
 {
 	static B24Statement lock_heads = {
-		"SELECT id FROM bill24.outbox WHERE id = ANY ($1) ORDER BY id"
+		"SELECT id FROM bill24.outbox WHERE id = ANY ($1) AND finished_at IS NULL ORDER BY id"
 		" FOR UPDATE SKIP LOCKED", 1, {"bigint[]"}
 	};
 	static B24Statement mark = {
 		"UPDATE bill24.outbox SET state = 'waiting', next_attempt_at = NULL"
-		" WHERE id = ANY ($1)", 1, {"bigint[]"}
+		" WHERE id = ANY ($1) AND state = 'queued'", 1, {"bigint[]"}
+	};
+	static B24Statement delay_unknown = {
+		"UPDATE bill24.outbox SET next_attempt_at = pg_catalog.clock_timestamp() + '1 second'"
+		" WHERE id = ANY ($1) AND state = 'unknown'", 1, {"bigint[]"}
 	};
 	static B24Statement delay = {
 		"UPDATE bill24.outbox SET next_attempt_at = pg_catalog.clock_timestamp() + '1 second'"
@@ -184,8 +195,8 @@ let_wait(const int64 *ids, const int64 *heads, int count)
 			later[later_count++] = ids[i];
 	}
 	value = PointerGetDatum(id_array(wait, wait_count));
-	if (wait_count > 0)
-		b24_store_run(&mark, &value, NULL);
+	if (wait_count > 0 && b24_store_run(&mark, &value, NULL) < wait_count)
+		b24_store_run(&delay_unknown, &value, NULL);
 	value = PointerGetDatum(id_array(later, later_count));
 	if (later_count > 0)
 		b24_store_run(&delay, &value, NULL);
@@ -226,6 +237,8 @@ coalesce(const char *server, B24Claim *claim)
 	int			locked;
 	int			count = 1;
 
+	if (!JB_ROOT_IS_OBJECT(claim->request))
+		return;
 	values[0] = CStringGetTextDatum(server);
 	values[1] = CStringGetTextDatum(claim->key);
 	values[2] = Int64GetDatum(claim->id);
@@ -235,13 +248,14 @@ coalesce(const char *server, B24Claim *claim)
 	for (int i = 0; i < found; i++)
 	{
 		char	   *operation = b24_store_text(i, 2);
+		Jsonb	   *request = DatumGetJsonbPCopy(b24_store_value(i, 5, NULL));
 
-		if (strcmp(operation, claim->operation) != 0 ||
+		if (!JB_ROOT_IS_OBJECT(request) || strcmp(operation, claim->operation) != 0 ||
 			DatumGetObjectId(b24_store_value(i, 3, NULL)) != claim->owner ||
 			DatumGetInt32(b24_store_value(i, 4, NULL)) != 0)
 			break;
 		ids[count] = DatumGetInt64(b24_store_value(i, 1, NULL));
-		requests[count++] = PointerGetDatum(DatumGetJsonbPCopy(b24_store_value(i, 5, NULL)));
+		requests[count++] = JsonbPGetDatum(request);
 	}
 
 	/* one that a person has at the moment ends the row */
@@ -329,17 +343,24 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 	static B24Statement find = {
 		"SELECT c.id, c.operation, c.key, c.request, c.owner::oid,"
 		" c.state = 'unknown', c.attempts,"
-		" (SELECT h.id FROM bill24.outbox h WHERE h.server = c.server AND h.key = c.key"
-		"  AND h.finished_at IS NULL ORDER BY h.server, h.key, h.id LIMIT 1),"
+		" COALESCE("
+		"  (SELECT a.id FROM bill24.outbox a WHERE a.server = c.server AND a.key = c.key"
+		"   AND a.state IN ('sending', 'unknown', 'parked') AND a.id <> c.id"
+		"   AND (c.state = 'queued' OR a.id < c.id OR a.leased_by IS NOT NULL)"
+		"   ORDER BY a.server, a.key, a.id LIMIT 1),"
+		"  CASE WHEN c.state = 'unknown' THEN c.id ELSE"
+		"   (SELECT h.id FROM bill24.outbox h WHERE h.server = c.server AND h.key = c.key"
+		"    AND h.finished_at IS NULL ORDER BY h.server, h.key, h.id LIMIT 1) END),"
 		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($4) AND EXISTS ("
 		"  SELECT FROM bill24.outbox f WHERE f.server = c.server AND f.key = c.key"
 		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at"
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
 		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
+		" AND (c.next_attempt_at <= $7 OR c.next_attempt_at = c.created_at)"
 		" ORDER BY c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
-		6, {"text", "timestamptz", "integer", "text[]", "timestamptz", "bigint"}
+		7, {"text", "timestamptz", "integer", "text[]", "timestamptz", "bigint", "timestamptz"}
 	};
-	Datum		values[6];
+	Datum		values[7];
 	TimestampTz now = GetCurrentTimestamp();
 	uint64		count;
 	List	   *claims = NIL;
@@ -356,6 +377,7 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 								 ObjectIdGetDatum(TEXTOID), Int32GetDatum(-1));
 	values[4] = TimestampTzGetDatum(position->at);
 	values[5] = Int64GetDatum(position->id);
+	values[6] = TimestampTzGetDatum(now);
 	count = b24_store_run(&find, values, NULL);
 	*more = count == limit;
 	if (count > 0)
@@ -405,23 +427,43 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 
 /*
  * Lets the next job of each of these keys go on, if it waits: the one before
- * it has ended.
+ * it has ended.  Returns how many do; *skipped tells that a person has one.
  */
 static uint64
-free_keys(const char *server, char *const *keys, int count)
+free_keys(const char *server, char *const *keys, int count, bool *skipped)
 {
+	static B24Statement find = {
+		"SELECT h.id FROM pg_catalog.unnest($2) k, LATERAL ("
+		" SELECT o.id, o.state FROM bill24.outbox o WHERE o.server = $1 AND o.key = k"
+		" AND o.finished_at IS NULL ORDER BY o.server, o.key, o.id LIMIT 1) h"
+		" WHERE h.state = 'waiting' AND NOT EXISTS ("
+		"  SELECT FROM bill24.outbox a WHERE a.server = $1 AND a.key = k"
+		"  AND a.state IN ('sending', 'unknown', 'parked'))",
+		2, {"text", "text[]"}
+	};
 	static B24Statement go_on = {
 		"UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
-		" WHERE state = 'waiting' AND id = ANY (ARRAY("
-		" SELECT (SELECT o.id FROM bill24.outbox o WHERE o.server = $1 AND o.key = k"
-		"  AND o.finished_at IS NULL ORDER BY o.server, o.key, o.id LIMIT 1)"
-		" FROM pg_catalog.unnest($2) k))", 2, {"text", "text[]"}
+		" WHERE id = ANY (ARRAY(SELECT o.id FROM bill24.outbox o WHERE o.id = ANY ($1)"
+		"  AND o.state = 'waiting' FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
 	};
 	Datum		values[2];
+	int			found;
+	int64	   *ids;
+	uint64		freed;
 
 	values[0] = CStringGetTextDatum(server);
 	values[1] = PointerGetDatum(text_array(keys, count));
-	return b24_store_run_latest(&go_on, values);
+	found = (int) b24_store_run_latest(&find, values);
+	*skipped = false;
+	if (found == 0)
+		return 0;
+	ids = palloc(found * sizeof(int64));
+	for (int i = 0; i < found; i++)
+		ids[i] = DatumGetInt64(b24_store_value(i, 1, NULL));
+	values[0] = PointerGetDatum(id_array(ids, found));
+	freed = b24_store_run_latest(&go_on, values);
+	*skipped = freed < found;
+	return freed;
 }
 
 /* The same for one key, whoever ended its job. */
@@ -429,18 +471,20 @@ void
 b24_backlog_free_key(const char *server, const char *key)
 {
 	char	   *copy = unconstify(char *, key);
+	bool		ignored;		/* all is looked over when this transaction ends */
 
-	free_keys(server, &copy, 1);
+	free_keys(server, &copy, 1, &ignored);
 }
 
 /*
  * Writes outcomes of jobs of one server that this process has the lease of.
  * Returns in how many milliseconds the first of the jobs that are due again,
  * or due now that another has ended, will be so; -1 if there is none.
+ * *skipped tells that a person has one that could go on.
  */
 long
 b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
-				  int64 lease)
+				  int64 lease, bool *skipped)
 {
 	/*
 	 * unnest() of several arrays is syntax, and takes no schema.  The lease is
@@ -512,32 +556,30 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 	}
 	values[COLUMNS] = Int64GetDatum(lease);
 	b24_store_run(&write, values, NULL);
-	if (finished > 0 && free_keys(server, keys, finished) > 0)
+	*skipped = false;
+	if (finished > 0 && free_keys(server, keys, finished, skipped) > 0)
 		due_ms = 0;
 	return due_ms;
 }
 
 /*
  * Jobs whose process is gone: whether they were sent, and what came of that,
- * has to be found out.  Returns how many there are.
+ * has to be found out, a moment later, since the provider may still be busy
+ * with them.  Returns how many there are.
  */
 int
 b24_backlog_recover(int64 mine)
 {
 	static B24Statement find = {
-		"WITH RECURSIVE l AS ("
-		" (SELECT leased_by FROM bill24.outbox WHERE leased_by IS NOT NULL"
-		"  ORDER BY leased_by LIMIT 1)"
-		" UNION ALL"
-		" SELECT n.leased_by FROM l, LATERAL ("
-		"  SELECT o.leased_by FROM bill24.outbox o WHERE o.leased_by IS NOT NULL"
-		"  AND o.leased_by > l.leased_by ORDER BY o.leased_by LIMIT 1) n)"
-		" SELECT leased_by FROM l"
+		"SELECT DISTINCT leased_by FROM bill24.outbox"
+		" WHERE state IN ('sending', 'unknown', 'parked') AND leased_by IS NOT NULL"
 	};
 	static B24Statement recover = {
 		"UPDATE bill24.outbox SET state = 'unknown', leased_by = NULL,"
-		" next_attempt_at = pg_catalog.clock_timestamp(), sqlstate = $2, error = $3"
-		" WHERE leased_by = $1", 3, {"bigint", "text", "text"}
+		" next_attempt_at = pg_catalog.clock_timestamp() + '1 second', sqlstate = $2, error = $3"
+		" WHERE id = ANY (ARRAY(SELECT o.id FROM bill24.outbox o"
+		"  WHERE o.state IN ('sending', 'unknown', 'parked') AND o.leased_by = $1"
+		"  FOR UPDATE SKIP LOCKED))", 3, {"bigint", "text", "text"}
 	};
 	int			count = (int) b24_store_run(&find, NULL, NULL);
 	int64	   *leases = palloc(Max(count, 1) * sizeof(int64));
@@ -560,17 +602,30 @@ b24_backlog_recover(int64 mine)
 }
 
 /*
- * Lets go on all jobs that wait for nothing: somebody may have deleted what
- * they waited for.  Reads all that are unfinished.
+ * Lets go on all jobs that wait for nothing: what they waited for may have
+ * ended in the hands of two persons at once, or have been deleted.  One step
+ * in the index for each key that has waiting jobs.  Returns how many there are.
  */
 int
 b24_backlog_unblock(void)
 {
 	static B24Statement unblock = {
-		"UPDATE bill24.outbox w SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
-		" WHERE w.state = 'waiting' AND w.finished_at IS NULL AND NOT EXISTS ("
-		" SELECT FROM bill24.outbox e WHERE e.server = w.server AND e.key = w.key"
-		" AND e.finished_at IS NULL AND e.id < w.id)"
+		"WITH RECURSIVE w AS ("
+		" (SELECT server, key, id FROM bill24.outbox WHERE state = 'waiting'"
+		"  ORDER BY server, key, id LIMIT 1)"
+		" UNION ALL"
+		" SELECT n.server, n.key, n.id FROM w, LATERAL ("
+		"  SELECT o.server, o.key, o.id FROM bill24.outbox o WHERE o.state = 'waiting'"
+		"  AND (o.server, o.key) > (w.server, w.key)"
+		"  ORDER BY o.server, o.key, o.id LIMIT 1) n)"
+		" UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
+		" WHERE id = ANY (ARRAY(SELECT o.id FROM w, LATERAL (SELECT u.id FROM bill24.outbox u"
+		"   WHERE u.server = w.server AND u.key = w.key AND u.finished_at IS NULL"
+		"   ORDER BY u.server, u.key, u.id LIMIT 1) h, bill24.outbox o"
+		"  WHERE h.id = w.id AND o.id = w.id AND o.state = 'waiting' AND NOT EXISTS ("
+		"   SELECT FROM bill24.outbox a WHERE a.server = w.server AND a.key = w.key"
+		"   AND a.state IN ('sending', 'unknown', 'parked'))"
+		"  FOR UPDATE OF o SKIP LOCKED))"
 	};
 
 	return (int) b24_store_run(&unblock, NULL, NULL);
@@ -587,7 +642,7 @@ b24_backlog_prune(const char *server, int retention_s, int limit)
 		"DELETE FROM bill24.outbox WHERE id = ANY (ARRAY("
 		" SELECT o.id FROM bill24.outbox o WHERE o.server = $1 AND o.finished_at IS NOT NULL"
 		" AND o.finished_at < pg_catalog.clock_timestamp() - $2 * '1 second'::interval"
-		" ORDER BY o.server, o.finished_at LIMIT $3))", 3, {"text", "double precision", "integer"}
+		" ORDER BY o.server, o.finished_at LIMIT $3 FOR UPDATE SKIP LOCKED))", 3, {"text", "double precision", "integer"}
 	};
 	Datum		values[3];
 

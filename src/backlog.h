@@ -62,7 +62,7 @@ extern bool b24_backlog_next(const char *server, B24Position *position,
 extern List *b24_backlog_claim(const char *server, TimestampTz until, int limit,
 							   int64 lease, B24Position *position, bool *more);
 extern long b24_backlog_write(const char *server, const B24Outcome *outcomes,
-							  int count, int64 lease);
+							  int count, int64 lease, bool *skipped);
 extern int	b24_backlog_recover(int64 mine);
 extern int	b24_backlog_unblock(void);
 extern int	b24_backlog_prune(const char *server, int retention_s, int limit);

@@ -36,8 +36,11 @@
 #include "store.h"
 #include "wake.h"
 
-/* Claimed ahead of what is in flight: at least, and at most. */
-#define MIN_STOCK 128
+/*
+ * Claimed ahead of what is in flight, which is as much: at least, and at most.
+ * Those jobs are nobody else's, and have to be looked up after a crash.
+ */
+#define MIN_STOCK 8
 #define MAX_STOCK 512
 
 /* Results are written when there are so many, or one has waited so long. */
@@ -51,6 +54,9 @@
 /* A process that has nothing under way ends after so many. */
 #define MAX_FAILURES 3
 
+/* What somebody has locked is looked at again after this time. */
+#define LOCKED_EVERY_MS 1000
+
 /* After something was done, all is looked over once more, but not more often. */
 #define LOOK_OVER_EVERY_MS 10000
 
@@ -59,11 +65,17 @@
 #define PRUNE_EVERY_MS 60000
 #define PRUNE_ON_MS 100
 
+/* Nothing is waited for longer than this without another look at the clock. */
+#define MAX_WAIT_MS (3600 * 1000)
+
 /* How long to wait for a place among those in flight, if others have them. */
 #define PLACE_EVERY_MS 10
 
-/* How long a transaction waits for a lock. */
-#define LOCK_TIMEOUT "2s"
+/* How long a transaction waits for a row that a superuser has locked. */
+#define LOCK_TIMEOUT "500ms"
+
+/* So many transactions, then the sockets have their turn. */
+#define ROUNDS 4
 
 /* A list of errands, first in, first out. */
 typedef struct Queue
@@ -286,7 +298,7 @@ static int
 stock_target(const Server *server)
 {
 	const B24Limits *limits = &server->settings.limits;
-	int			target = Min(Max(limits->max_in_flight, MIN_STOCK), MAX_STOCK);
+	int			target = Min(Max(2 * limits->max_in_flight, MIN_STOCK), MAX_STOCK);
 
 	if (limits->max_per_second > 0)
 		target = Min(target, limits->max_per_second);
@@ -297,7 +309,7 @@ stock_target(const Server *server)
  * Transactions
  */
 static void
-begin(B24Delivery *d, B24Store *store)
+begin(B24Delivery *d, B24Store *store, bool exclude_others)
 {
 	if (!d->in_call)
 	{
@@ -309,6 +321,8 @@ begin(B24Delivery *d, B24Store *store)
 	XactIsoLevel = XACT_READ_COMMITTED;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	b24_store_open(store);
+	if (exclude_others)
+		b24_lease_exclude_others();
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
@@ -322,9 +336,17 @@ commit(B24Delivery *d, B24Store *store)
 	/* what is sent next must not be forgotten, whatever synchronous_commit is */
 	ForceSyncCommit();
 	if (d->in_call)
+	{
 		SPI_commit();
+		SPI_start_transaction();
+	}
 	else
+	{
 		CommitTransactionCommand();
+
+		/* autovacuum has to know of the rows that die here */
+		pgstat_report_stat(false);
+	}
 	MemoryContextSwitchTo(d->context);
 }
 
@@ -368,15 +390,18 @@ write_results(B24Delivery *d, Server *server, int count)
 	B24Outcome *outcomes = palloc(count * sizeof(B24Outcome));
 	int			n = 0;
 	long		due_ms;
+	bool		skipped;
 
 	if (server->settings.max_attempts == 0 &&
 		!b24_server_settings(server->name, &server->settings))
 		server->settings.max_attempts = 1;
 	for (B24Errand *e = server->ended.first; e != NULL && n < count; e = e->next)
 		b24_errand_outcome(e, &server->settings, &outcomes[n++]);
-	due_ms = b24_backlog_write(server->name, outcomes, n, d->lease);
+	due_ms = b24_backlog_write(server->name, outcomes, n, d->lease, &skipped);
 	if (due_ms >= 0)
 		d->look_at_ms = earlier(d->look_at_ms, now_ms() + due_ms);
+	if (skipped)
+		d->look_over_at_ms = earlier(d->look_over_at_ms, now_ms() + LOCKED_EVERY_MS);
 }
 
 /* They are on disk: forget them. */
@@ -391,9 +416,21 @@ drop_results(B24Delivery *d, Server *server, int count)
 	}
 }
 
+/* Does an error speak of what was asked for, and not of this server's state? */
+static bool
+is_about_data(int sqlstate)
+{
+	int			class = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return class == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_FDW_ERROR);
+}
+
 /*
  * Takes over a claimed job: from here on it is ours to end, in whatever way.
- * A job that raises an error is parked, and holds up no other.
+ * A job that raises an error by what it says is parked, and holds up no other.
  */
 static void
 take_over(B24Delivery *d, Server *server, const B24Claim *claim)
@@ -432,6 +469,8 @@ take_over(B24Delivery *d, Server *server, const B24Claim *claim)
 
 		MemoryContextSwitchTo(old);
 		error = CopyErrorData();
+		if (!is_about_data(error->sqlerrcode))
+			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(old);
@@ -497,6 +536,7 @@ move_back(B24Delivery *d)
 	{
 		names = b24_backlog_servers();
 		b24_backlog_recover(d->lease);
+		b24_backlog_unblock();
 		d->looked_over_at_ms = now_ms();
 		d->look_over_at_ms = -1;
 	}
@@ -559,7 +599,7 @@ prune(B24Delivery *d, Server *server)
 		return;
 	PG_TRY();
 	{
-		begin(d, &store);
+		begin(d, &store, false);
 		deleted = b24_backlog_prune(server->name, server->settings.retention_s,
 									PRUNE_AT_ONCE);
 		commit(d, &store);
@@ -575,7 +615,10 @@ prune(B24Delivery *d, Server *server)
 	PG_END_TRY();
 }
 
-/* What was claimed in a transaction that came to nothing was not claimed. */
+/*
+ * What was claimed in a transaction that came to nothing was not claimed, and
+ * what was looked at in it was not.
+ */
 static void
 forget_fresh(B24Delivery *d)
 {
@@ -584,6 +627,7 @@ forget_fresh(B24Delivery *d)
 		while (s->fresh.count > 0)
 			free_errand(pop(&s->fresh));
 	}
+	d->since = DT_NOBEGIN;
 }
 
 /* Claimed, and on disk: sent next, or already at its end. */
@@ -613,8 +657,7 @@ work(B24Delivery *d, bool claim)
 
 	PG_TRY();
 	{
-		begin(d, &store);
-		b24_lease_exclude_others();
+		begin(d, &store, true);
 		for (Server *s = d->servers; s != NULL; s = s->next)
 		{
 			if (s->ended.count > 0)
@@ -655,8 +698,7 @@ write_one(B24Delivery *d, Server *server)
 
 	PG_TRY();
 	{
-		begin(d, &store);
-		b24_lease_exclude_others();
+		begin(d, &store, true);
 		write_results(d, server, 1);
 		commit(d, &store);
 	}
@@ -757,7 +799,15 @@ send_stock(B24Delivery *d)
 		{
 			B24Errand  *errand = s->stock.first;
 			long		wait_ms = 0;
-			B24Offer	offer = b24_job_offer(errand->job, &wait_ms);
+			B24Offer	offer;
+
+			/* who has been taken the right, or was given other secrets */
+			if (!b24_account_is_current(((Sender *) errand->user)->account))
+			{
+				put_stock_back(d, s);
+				break;
+			}
+			offer = b24_job_offer(errand->job, &wait_ms);
 
 			if (offer == B24_OFFER_TAKEN)
 			{
@@ -780,9 +830,9 @@ send_stock(B24Delivery *d)
 
 /* When there is something to do again that no socket tells of. */
 static int64
-next_time(const B24Delivery *d)
+next_time(const B24Delivery *d, bool claim)
 {
-	int64		at = earlier(d->look_at_ms, d->look_over_at_ms);
+	int64		at = claim ? earlier(d->look_at_ms, d->look_over_at_ms) : -1;
 
 	if (count_ended(d) > 0)
 		at = earlier(at, d->ended_since_ms + RESULT_PATIENCE_MS);
@@ -844,20 +894,19 @@ at_exit(int code, Datum arg)
 }
 
 /*
- * Begins to deliver: takes a lease, and goes after what others have left
- * behind.  With in_call the caller is a procedure that SPI runs without
- * atomicity; otherwise no transaction must be open.
+ * A delivery of this process, to be ended in any case.  With in_call the
+ * caller is a procedure that SPI runs without atomicity; otherwise no
+ * transaction must be open.
  */
 B24Delivery *
-b24_delivery_begin(bool in_call)
+b24_delivery_new(bool in_call)
 {
+	static bool registered = false;
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "bill24 delivery",
 												  ALLOCSET_DEFAULT_SIZES);
 	B24Delivery *d = MemoryContextAllocZero(context, sizeof(B24Delivery));
 	MemoryContext old = MemoryContextSwitchTo(context);
-	static bool registered = false;
-	B24Store	store;
 
 	if (!registered)
 	{
@@ -867,23 +916,36 @@ b24_delivery_begin(bool in_call)
 	registered = true;
 	d->context = context;
 	d->in_call = in_call;
+	d->away = true;
 	d->errands = AllocSetContextCreate(context, "bill24 errands",
 									   ALLOCSET_DEFAULT_SIZES);
+	(void) b24_pool();
 	d->inbox = b24_inbox_new();
 	d->look_at_ms = d->look_over_at_ms = -1;
 	d->since = DT_NOBEGIN;
-	begin(d, &store);
-	d->away = !b24_home_is_here();
-	if (!d->away)
-	{
-		d->lease = b24_lease_take();
-		b24_lease_exclude_others();
-		b24_backlog_unblock();
-	}
-	commit(d, &store);
+	servers_changed = true;
 	current = d;
 	MemoryContextSwitchTo(old);
 	return d;
+}
+
+/*
+ * Looks whether the jobs of this database are to be delivered from here, and
+ * takes a lease if they are.
+ */
+static void
+settle_in(B24Delivery *d)
+{
+	B24Store	store;
+
+	begin(d, &store, false);
+	d->away = !b24_home_is_here();
+	if (!d->away && d->lease == 0)
+		d->lease = b24_lease_take();
+	commit(d, &store);
+	if (d->away && !d->in_call)
+		ereport(WARNING,
+				(errmsg(B24_AWAY_MESSAGE), errhint(B24_AWAY_HINT)));
 }
 
 /*
@@ -899,21 +961,25 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 {
 	MemoryContext old = MemoryContextSwitchTo(d->context);
 	bool		claims;
+	int			rounds = 0;
 	int64		at;
 
 	*wait_ms = -1;
+	d->since = Min(d->since, since);
+	if (d->away && d->since == DT_NOBEGIN)
+		settle_in(d);
 	if (d->away)
 	{
+		d->since = DT_NOEND;
 		MemoryContextSwitchTo(old);
 		return false;
 	}
-	d->since = Min(d->since, since);
 	take_answers(d);
 	for (Server *s = d->servers; s != NULL && !claim; s = s->next)
 		put_stock_back(d, s);
 	send_stock(d);
 	write_stuck(d);
-	while (wants_transaction(d, claim, &claims))
+	while (wants_transaction(d, claim, &claims) && rounds++ < ROUNDS)
 	{
 		if (!work(d, claims))
 		{
@@ -931,9 +997,11 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 			prune(d, s);
 	}
 
-	at = next_time(d);
+	at = next_time(d, claim);
 	if (at >= 0)
-		*wait_ms = (long) Max(at - now_ms(), 0);
+		*wait_ms = (long) Min(Max(at - now_ms(), 0), MAX_WAIT_MS);
+	if (rounds > ROUNDS)
+		*wait_ms = 0;
 	MemoryContextSwitchTo(old);
 	return is_busy(d);
 }
@@ -965,6 +1033,8 @@ b24_delivery_is_away(const B24Delivery *d)
 void
 b24_delivery_end(B24Delivery *d)
 {
+	bool		left_behind = is_busy(d);
+
 	current = NULL;
 	MemoryContextDelete(d->errands);
 	for (Server *s = d->servers; s != NULL; s = s->next)
@@ -974,5 +1044,7 @@ b24_delivery_end(B24Delivery *d)
 	}
 	if (d->lease != 0)
 		b24_lease_give_back(d->lease);
+	if (left_behind)
+		b24_wake_database(MyDatabaseId);
 	MemoryContextDelete(d->context);
 }

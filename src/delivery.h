@@ -12,7 +12,7 @@
 
 typedef struct B24Delivery B24Delivery;
 
-extern B24Delivery *b24_delivery_begin(bool in_call);
+extern B24Delivery *b24_delivery_new(bool in_call);
 extern bool b24_delivery_go_on(B24Delivery *delivery, TimestampTz since, bool claim,
 							   long *wait_ms);
 extern int	b24_delivery_in_flight(const B24Delivery *delivery);

@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "compat.h"
 
+#include "arguments.h"
 #include "errand.h"
 #include "report.h"
 #include "row.h"
@@ -66,9 +67,6 @@ b24_errand_end(B24Errand *errand, B24Verdict verdict, const B24Problem *problem)
 bool
 b24_errand_read(B24Errand *errand, const B24Claim *claim)
 {
-	char	   *text = JsonbToCString(NULL, &claim->request->root,
-									  VARSIZE(claim->request));
-	char	   *utf8 = b24_text_to_utf8(text, strlen(text), NULL);
 	B24Problem	problem;
 
 	errand->endpoint = b24_endpoint_find(claim->operation);
@@ -79,7 +77,7 @@ b24_errand_read(B24Errand *errand, const B24Claim *claim)
 		b24_errand_end(errand, B24_VERDICT_FAILED, &problem);
 		return false;
 	}
-	errand->arguments = b24_json_parse(utf8, strlen(utf8), &problem);
+	errand->arguments = b24_arguments_parse(claim->request);
 	if (b24_json_type(errand->arguments) != B24_JSON_OBJECT)
 	{
 		b24_problem(&problem, B24_BAD_ARGUMENT, "the request is not an object that can be sent");
@@ -263,6 +261,10 @@ b24_errand_outcome(const B24Errand *errand, const B24ServerSettings *settings,
 				outcome->delay_ms = b24_backoff_ms(errand->attempt,
 												   settings->retry_delay_ms,
 												   retry_after_s, b24_random());
+
+			/* whoever gave no answer may still be busy with it */
+			if (!at_once && verdict == B24_VERDICT_UNKNOWN)
+				outcome->delay_ms += settings->retry_delay_ms;
 			break;
 	}
 	explain(errand, prefix, outcome);

@@ -69,6 +69,6 @@ bill24_adopt_outbox(PG_FUNCTION_ARGS)
 	b24_store_run(&forget, NULL, NULL);
 	b24_store_run(&adopt, values, NULL);
 	b24_store_close(&store);
-	b24_wake_at_commit();
+	b24_wake_at_end();
 	PG_RETURN_VOID();
 }

@@ -50,7 +50,8 @@ require(FunctionCallInfo fcinfo, int argument, const char *name)
 
 /*
  * Reads a job, as it is committed by now or by this transaction.  Who may not
- * see it is told the same as if it were not there.
+ * see it is told the same as if it were not there; to be asked without a lock
+ * first, so that nobody can lock, or wait for, what others have.
  */
 static void
 read_job(const B24Store *store, int64 id, bool lock, Job *job)
@@ -62,14 +63,14 @@ read_job(const B24Store *store, int64 id, bool lock, Job *job)
 	Datum		value = Int64GetDatum(id);
 	uint64		count = b24_store_run_latest(lock ? &read_locked : &read, &value);
 
+	if (lock)
+		b24_wake_at_end();
 	if (count == 0 ||
 		!has_privs_of_role(store->user, DatumGetObjectId(b24_store_value(0, 7, NULL))))
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("job " INT64_FORMAT " does not exist", id),
 				 errhint("Jobs are seen by the role that enqueued them. Finished jobs are deleted after the time in the server option retention.")));
-	if (lock)
-		b24_wake_at_end();
 	job->id = id;
 	job->server = b24_store_text(0, 1);
 	job->operation = b24_store_text(0, 2);
@@ -99,24 +100,48 @@ refuse(const Job *job, const char *what, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* Changes a job that was read with a lock, also in a transaction of old. */
+static void
+change(B24Statement *statement, Datum *values)
+{
+	if (b24_store_run_latest(statement, values) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+}
+
 /* Ends a job by hand, and lets the next one of its key go on. */
 static void
 finish(const Job *job, const char *state, const char *note)
 {
 	static B24Statement end = {
 		"UPDATE bill24.outbox SET state = $2, next_attempt_at = NULL,"
-		" finished_at = pg_catalog.clock_timestamp(), error = COALESCE($3, error),"
+		" finished_at = pg_catalog.clock_timestamp(), error = CASE WHEN $3 <> '' THEN $3 ELSE error END,"
 		" sqlstate = CASE WHEN $2 = 'done' THEN NULL ELSE sqlstate END"
 		" WHERE id = $1", 3, {"bigint", "text", "text"}
 	};
 	Datum		values[3];
-	char		nulls[3] = {' ', ' ', note == NULL ? 'n' : ' '};
 
 	values[0] = Int64GetDatum(job->id);
 	values[1] = CStringGetTextDatum(state);
-	values[2] = note != NULL ? CStringGetTextDatum(note) : (Datum) 0;
-	b24_store_run(&end, values, nulls);
+	values[2] = CStringGetTextDatum(note != NULL ? note : "");
+	change(&end, values);
 	b24_backlog_free_key(job->server, job->key);
+}
+
+/* When a timeout that begins now is over. */
+static TimestampTz
+time_after(Datum timeout)
+{
+	Interval	zero = {0};
+
+	if (DatumGetBool(DirectFunctionCall2(interval_lt, timeout, IntervalPGetDatum(&zero))))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("argument \"timeout\" must not be negative")));
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												   TimestampTzGetDatum(GetCurrentTimestamp()),
+												   timeout));
 }
 
 PG_FUNCTION_INFO_V1(bill24_wait);
@@ -136,15 +161,7 @@ bill24_wait(PG_FUNCTION_ARGS)
 
 	require(fcinfo, 0, "id");
 	if (!PG_ARGISNULL(1))
-	{
-		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													  TimestampTzGetDatum(GetCurrentTimestamp()),
-													  PG_GETARG_DATUM(1)));
-		if (end < GetCurrentTimestamp() - USECS_PER_SEC)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-					 errmsg("argument \"timeout\" must not be negative")));
-	}
+		end = time_after(PG_GETARG_DATUM(1));
 	for (;;)
 	{
 		MemoryContext old = CurrentMemoryContext;
@@ -203,11 +220,12 @@ bill24_retry(PG_FUNCTION_ARGS)
 
 	require(fcinfo, 0, "id");
 	b24_store_open(&store);
+	read_job(&store, PG_GETARG_INT64(0), false, &job);
 	read_job(&store, PG_GETARG_INT64(0), true, &job);
 	values[0] = Int64GetDatum(job.id);
 	if (is_one_of(job.state, "failed cancelled"))
 	{
-		b24_store_run(&anew, values, NULL);
+		change(&anew, values);
 		job.id = DatumGetInt64(b24_store_value(0, 1, NULL));
 	}
 	else if (!job.leased && is_one_of(job.state, "parked queued unknown"))
@@ -217,7 +235,7 @@ bill24_retry(PG_FUNCTION_ARGS)
 			endpoint != NULL && b24_step(endpoint, true) != B24_STEP_PARK;
 		values[1] = CStringGetTextDatum(unknown ? "unknown" : "queued");
 		values[2] = Int32GetDatum(job.attempts > 0 ? 1 : 0);
-		b24_store_run(&again, values, NULL);
+		change(&again, values);
 	}
 	else
 		refuse(&job, "retry", "Jobs that are parked, failed or cancelled can be tried again, and those that wait for their next attempt.");
@@ -239,6 +257,7 @@ bill24_cancel(PG_FUNCTION_ARGS)
 
 	require(fcinfo, 0, "id");
 	b24_store_open(&store);
+	read_job(&store, PG_GETARG_INT64(0), false, &job);
 	read_job(&store, PG_GETARG_INT64(0), true, &job);
 	if (job.leased || !is_one_of(job.state, "queued waiting parked"))
 		refuse(&job, "cancel",
@@ -275,6 +294,7 @@ bill24_resolve(PG_FUNCTION_ARGS)
 				 errmsg("invalid outcome \"%s\"", outcome),
 				 errhint("It is \"done\" or \"failed\".")));
 	b24_store_open(&store);
+	read_job(&store, PG_GETARG_INT64(0), false, &job);
 	read_job(&store, PG_GETARG_INT64(0), true, &job);
 	if (job.leased || !is_one_of(job.state, "parked unknown"))
 		refuse(&job, "resolve",
@@ -289,30 +309,35 @@ bill24_resolve(PG_FUNCTION_ARGS)
 static int64
 deliver(TimestampTz end)
 {
-	B24Delivery *delivery = b24_delivery_begin(true);
+	B24Delivery *delivery = b24_delivery_new(true);
 	volatile int64 finished = 0;
 	TimestampTz since = DT_NOBEGIN;
-	bool		busy;
-	long		wait_ms;
 
 	PG_TRY();
 	{
-		if (b24_delivery_is_away(delivery))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg(B24_AWAY_MESSAGE),
-					 errhint(B24_AWAY_HINT)));
 		for (;;)
 		{
-			bool		in_time = GetCurrentTimestamp() < end;
+			TimestampTz now = GetCurrentTimestamp();
+			bool		in_time = now < end;
+			bool		busy;
+			long		wait_ms;
 
 			CHECK_FOR_INTERRUPTS();
 			busy = b24_delivery_go_on(delivery, since, in_time, &wait_ms);
 			since = DT_NOEND;
+			if (b24_delivery_is_away(delivery))
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg(B24_AWAY_MESSAGE),
+						 errhint(B24_AWAY_HINT)));
 			if (!busy && (wait_ms != 0 || !in_time))
 				break;
-			if (wait_ms != 0)
-				b24_pool_wait(wait_ms);
+
+			/* when the time is up, what has not been sent is given back */
+			if (in_time && end != DT_NOEND &&
+				(wait_ms < 0 || wait_ms > (end - now) / 1000 + 1))
+				wait_ms = (long) ((end - now) / 1000 + 1);
+			b24_pool_wait(wait_ms);
 		}
 		finished = b24_delivery_finished(delivery);
 	}
@@ -352,12 +377,11 @@ bill24_work(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	tupdesc = BlessTupleDesc(tupdesc);
 	if (!PG_ARGISNULL(0))
-		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													  TimestampTzGetDatum(GetCurrentTimestamp()),
-													  PG_GETARG_DATUM(0)));
+		end = time_after(PG_GETARG_DATUM(0));
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	SPI_commit();
+	SPI_start_transaction();
 	value = Int64GetDatum(deliver(end));
 	SPI_finish();
 	return HeapTupleGetDatum(heap_form_tuple(tupdesc, &value, &isnull));

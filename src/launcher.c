@@ -111,7 +111,9 @@ can_connect(Oid database)
 	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(database));
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = systable_beginscan(relation, DatabaseOidIndexId, true, snapshot, 1, &key);
+	
+	/* without the index: it is not at hand until somebody connects */
+	scan = systable_beginscan(relation, InvalidOid, false, snapshot, 1, &key);
 	tuple = systable_getnext(scan);
 	result = HeapTupleIsValid(tuple) && is_open((Form_pg_database) GETSTRUCT(tuple));
 	systable_endscan(scan);

@@ -81,6 +81,8 @@ at_xact(XactEvent event, void *argument)
 			created_extension = false;
 			return;
 		case XACT_EVENT_COMMIT:
+			if (end_pending)
+				b24_wake_finished();
 			if (afresh_pending || end_pending)
 				b24_roster_wake(MyDatabaseId, false, afresh_pending, DT_NOBEGIN);
 			else if (wake_pending)

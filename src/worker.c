@@ -146,7 +146,8 @@ report(ErrorData *error)
  * what was under way still is.
  */
 static bool
-go_on(B24Delivery *delivery, TimestampTz since, bool *is_busy, long *wait_ms, ErrorData **error)
+go_on(B24Delivery *delivery, TimestampTz since, bool claim, bool *is_busy,
+	  long *wait_ms, ErrorData **error)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
@@ -155,7 +156,7 @@ go_on(B24Delivery *delivery, TimestampTz since, bool *is_busy, long *wait_ms, Er
 	SetCurrentStatementStartTimestamp();
 	PG_TRY();
 	{
-		*is_busy = b24_delivery_go_on(delivery, since, true, wait_ms);
+		*is_busy = b24_delivery_go_on(delivery, since, claim, wait_ms);
 	}
 	PG_CATCH();
 	{
@@ -242,7 +243,7 @@ deliver(B24Delivery *delivery)
 		if (extension_changes != b24_roster_extension_changes() && !extension_is_there())
 			return;
 
-		if (!go_on(delivery, since, &is_busy, &wait_ms, &error))
+		if (!go_on(delivery, since, !is_surplus, &is_busy, &wait_ms, &error))
 		{
 			TimestampTz end = GetCurrentTimestamp() + ERROR_WAIT_MS * INT64CONST(1000);
 
@@ -312,7 +313,7 @@ b24_worker_main(Datum argument)
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "bill24 worker",
 												ALLOCSET_DEFAULT_SIZES));
 	(void) b24_pool();
-	delivery = b24_delivery_begin(false);
+	delivery = b24_delivery_new(false);
 	deliver(delivery);
 	b24_delivery_end(delivery);
 	proc_exit(0);
