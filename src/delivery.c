@@ -562,8 +562,12 @@ move_back(B24Delivery *d)
 static void
 look(B24Delivery *d)
 {
-	move_back(d);
+	/* a dump may just have been read into this database */
+	d->away = !b24_home_is_here();
 	d->look_at_ms = -1;
+	if (d->away)
+		return;
+	move_back(d);
 	for (Server *s = d->servers; s != NULL; s = s->next)
 	{
 		B24Due		due;
@@ -929,6 +933,14 @@ b24_delivery_new(bool in_call)
 	return d;
 }
 
+static void
+warn_if_away(const B24Delivery *d)
+{
+	if (d->away && !d->in_call)
+		ereport(WARNING,
+				(errmsg(B24_AWAY_MESSAGE), errhint(B24_AWAY_HINT)));
+}
+
 /*
  * Looks whether the jobs of this database are to be delivered from here, and
  * takes a lease if they are.
@@ -943,9 +955,7 @@ settle_in(B24Delivery *d)
 	if (!d->away && d->lease == 0)
 		d->lease = b24_lease_take();
 	commit(d, &store);
-	if (d->away && !d->in_call)
-		ereport(WARNING,
-				(errmsg(B24_AWAY_MESSAGE), errhint(B24_AWAY_HINT)));
+	warn_if_away(d);
 }
 
 /*
@@ -971,15 +981,14 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 	if (d->away)
 	{
 		d->since = DT_NOEND;
-		MemoryContextSwitchTo(old);
-		return false;
+		claim = false;
 	}
 	take_answers(d);
 	for (Server *s = d->servers; s != NULL && !claim; s = s->next)
 		put_stock_back(d, s);
 	send_stock(d);
 	write_stuck(d);
-	while (wants_transaction(d, claim, &claims) && rounds++ < ROUNDS)
+	while (wants_transaction(d, claim && !d->away, &claims) && rounds++ < ROUNDS)
 	{
 		if (!work(d, claims))
 		{
@@ -989,6 +998,8 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 				d->paused_until_ms = after_errors(++d->failures);
 		}
 		send_stock(d);
+		if (claim)
+			warn_if_away(d);
 	}
 	for (Server *s = d->servers; s != NULL; s = s->next)
 	{
@@ -997,7 +1008,7 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 			prune(d, s);
 	}
 
-	at = next_time(d, claim);
+	at = next_time(d, claim && !d->away);
 	if (at >= 0)
 		*wait_ms = (long) Min(Max(at - now_ms(), 0), MAX_WAIT_MS);
 	if (rounds > ROUNDS)

@@ -220,12 +220,23 @@ b24_roster_rows(int *count)
 
 /* ---- for the launcher ---- */
 
-/* This process is the launcher, or no longer. */
+/*
+ * This process is the launcher, or no longer.  A new one knows nothing of the
+ * workers that the one before it was about to start: if they come, they find
+ * their places taken.
+ */
 void
 b24_roster_launcher(bool present)
 {
+	B24Roster  *roster = b24_roster();
+
 	b24_lock_roster(LW_EXCLUSIVE);
-	b24_roster()->launcher = present ? MyLatch : NULL;
+	roster->launcher = present ? MyLatch : NULL;
+	for (int i = 0; present && i < B24_ROSTER_WORKERS; i++)
+	{
+		if (roster->workers[i].place.ticket != 0 && roster->workers[i].pid == 0)
+			memset(&roster->workers[i], 0, sizeof(B24WorkerEntry));
+	}
 	b24_unlock_roster();
 }
 

@@ -5,7 +5,11 @@
 \pset null '(null)'
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS bill24 CASCADE;
+-- as in a copy: nothing is delivered
+BEGIN;
 CREATE EXTENSION bill24;
+UPDATE bill24.home SET database = 1;
+COMMIT;
 \set url `echo "$B24SIM_URL"`
 CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');
 CREATE USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (
