@@ -191,6 +191,9 @@ deps:
 demo test bench:
 	@bash test/tools/sandbox.sh $@
 
+chaos:
+	@bash test/tools/sandbox.sh run test/chaos/chaos.pl
+
 matrix:
 	@bash test/tools/matrix.sh
 
@@ -211,6 +214,7 @@ help:
 	@echo "make demo              see it work, in a throw-away server"
 	@echo "make test              run every test, in a throw-away server"
 	@echo "make bench             measure, in a throw-away server"
+	@echo "make chaos             kill everything, for long, and look whether a delivery is lost or doubled"
 	@echo "make matrix            build and test on several PostgreSQL majors (MAJORS='13 17')"
 	@echo
 	@echo "make layers            check who includes whom, and the exported names"
@@ -220,4 +224,4 @@ help:
 	@echo "make dist              make the PGXN archive of the last commit"
 
 .PHONY: all install installcheck uninstall clean simulator layers unit fuzz
-.PHONY: deps demo test bench matrix dist help
+.PHONY: deps demo test bench chaos matrix dist help

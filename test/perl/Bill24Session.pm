@@ -98,7 +98,7 @@ sub is_complete
 {
 	my ($self) = @_;
 
-	return $self->{buffer} =~ /^<$self->{number} (\w+) >\n/m;
+	return $self->{buffer} =~ /^<$self->{number} (\w*) >\n/m;
 }
 
 # A file as select() wants it.
@@ -139,14 +139,12 @@ sub wait
 		$self->read_some(1);
 	}
 
-	# With NOTICEs before it, the error is the last one.
+	# With NOTICEs before it, the error is the last one.  When the server went
+	# away, psql knows no SQLSTATE.
 	my $text = $self->{buffer};
 	my $sqlstate = '';
-	if ($text =~ s/^<$self->{number} (\w+) >\n//m)
-	{
-		$sqlstate = $1;
-	}
-	elsif ($text =~ /.*^(?:ERROR|FATAL):  (\w{5}):/ms)
+	$sqlstate = $1 if $text =~ s/^<$self->{number} (\w*) >\n//m;
+	if ($sqlstate eq '' && $text =~ /.*^(?:ERROR|FATAL):  (\w{5}):/ms)
 	{
 		$sqlstate = $1;
 	}

@@ -22,8 +22,8 @@ package Bill24Test;
 use strict;
 use warnings;
 
+use Bill24Simulator;
 use Exporter 'import';
-use File::Basename ();
 
 our @EXPORT = qw(new_node start_simulator setup_account make_certificates);
 
@@ -78,10 +78,10 @@ sub test_conf
 	return scalar <$in>;
 }
 
-# start_simulator(ARGUMENT...): see Bill24Test::Simulator below.
+# start_simulator(ARGUMENT...): see Bill24Simulator.
 sub start_simulator
 {
-	return Bill24Test::Simulator->new(@_);
+	return Bill24Simulator->new(@_);
 }
 
 # setup_account(NODE, SIMULATOR, ...): the extension, a foreign server and a
@@ -229,115 +229,6 @@ sub write_file
 	open(my $out, '>', $path) or die "could not write $path: $!";
 	print $out $text;
 	close($out) or die "could not write $path: $!";
-	return;
-}
-
-# A running simulator.  It goes away with the object, and with the test however
-# that ends.
-package Bill24Test::Simulator;
-
-use HTTP::Tiny;
-use JSON::PP;
-use POSIX ':sys_wait_h';
-
-# new(ARGUMENT...): start one on a free port.
-sub new
-{
-	my ($class, @arguments) = @_;
-	my $program = $ENV{B24SIM}
-	  // File::Basename::dirname(__FILE__) . '/../simulator/b24sim';
-	my $pid = open(my $out, '-|') // die "could not fork: $!";
-
-	if ($pid == 0)
-	{
-		exec($program, '--die-with-parent', @arguments)
-		  or die "could not run $program: $!";
-	}
-	while (my $line = <$out>)
-	{
-		next unless $line =~ /^b24sim ready port=(\d+)/;
-		my $scheme = (grep { /^--tls/ } @arguments) ? 'https' : 'http';
-		return bless {
-			pid => $pid,
-			out => $out,
-			port => $1,
-			url => "$scheme://127.0.0.1:$1"
-		}, $class;
-	}
-	die "$program did not say on which port it listens";
-}
-
-sub port { return $_[0]->{port}; }
-sub url { return $_[0]->{url}; }
-sub pid { return $_[0]->{pid}; }
-
-# get(PATH), post(PATH, DATA): speak with it as a client, mostly with its
-# control interface.  Returns the decoded answer; any status but 2xx is fatal.
-sub get
-{
-	my ($self, $path) = @_;
-
-	return $self->request('GET', $path, {});
-}
-
-sub post
-{
-	my ($self, $path, $data) = @_;
-
-	return $self->request(
-		'POST', $path,
-		{
-			headers => { 'Content-Type' => 'application/json' },
-			content => encode_json($data // {})
-		});
-}
-
-sub request
-{
-	my ($self, $method, $path, $options) = @_;
-	my $http = HTTP::Tiny->new(timeout => 30, verify_SSL => 0);
-	my $answer = $http->request($method, $self->url . $path, $options);
-
-	die "$method $path: $answer->{status} $answer->{content}"
-	  unless $answer->{success};
-	return $answer->{content} eq '' ? undef : decode_json($answer->{content});
-}
-
-# stop, kill9: end it in an orderly way, or not.
-sub stop
-{
-	my ($self) = @_;
-
-	$self->finish('TERM');
-	return;
-}
-
-sub kill9
-{
-	my ($self) = @_;
-
-	$self->finish('KILL');
-	return;
-}
-
-sub finish
-{
-	my ($self, $signal) = @_;
-	my $pid = delete $self->{pid} // return;
-
-	# Neither may become the exit status of the test.
-	local ($?, $!);
-	kill($signal, $pid);
-	waitpid($pid, 0);
-	close($self->{out});
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-
-	$self->finish('KILL');
 	return;
 }
 

@@ -81,7 +81,7 @@ sim_bill_apply(json_object *event)
 	sim_put_text(more, "sync_code", bill->sync_code);
 	sim_put_money(more, "amount", total);
 	sim_put_text(more, "currency", bill->currency);
-	sim_effect_add("charge", bill->ref_id, more);
+	sim_effect_add("charge", bill->ref_id, event, more);
 	if (strcmp(bill->ref_id, bill->sync_code) != 0)
 		sim_effect_count("charge", bill->sync_code);
 }

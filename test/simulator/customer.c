@@ -187,7 +187,8 @@ note_effect(json_object *event, const char *effect,
 		return;
 	more = json_object_new_object();
 	sim_put_text(more, "name", customer->name);
-	sim_effect_add(effect, customer->sync_code, more);
+	sim_put_text(more, "phone", customer->phone);
+	sim_effect_add(effect, customer->sync_code, event, more);
 }
 
 void

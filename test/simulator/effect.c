@@ -72,10 +72,12 @@ sim_effect_count(const char *effect, const char *key)
 }
 
 /*
- * An effect has happened; *more, which is given away, tells more about it.
+ * An effect has happened, by an event that tells when; *more, which is given
+ * away, tells more about it.
  */
 void
-sim_effect_add(const char *effect, const char *key, json_object *more)
+sim_effect_add(const char *effect, const char *key, json_object *event,
+			   json_object *more)
 {
 	json_object *entry = json_object_new_object();
 
@@ -92,6 +94,7 @@ sim_effect_add(const char *effect, const char *key, json_object *more)
 	sim_put_int(entry, "n", (int64_t) effect_count + 1);
 	sim_put_text(entry, "effect", effect);
 	sim_put_text(entry, "key", key);
+	sim_put_int(entry, "at", sim_integer(event, "at", 0));
 	json_object_object_foreach(more, name, value)
 		json_object_object_add(entry, name, json_object_get(value));
 	json_object_put(more);

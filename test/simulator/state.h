@@ -138,7 +138,7 @@ extern void sim_token_apply_expire(json_object *event);
 
 /* effect.c */
 extern void sim_effect_add(const char *effect, const char *key,
-						   json_object *more);
+						   json_object *event, json_object *more);
 extern void sim_effect_count(const char *effect, const char *key);
 extern json_object *sim_effect_key_json(const char *key);
 extern json_object *sim_effect_list_json(int64_t from, int64_t limit);

@@ -1003,17 +1003,22 @@ subtest 'control' => sub {
 		},
 		'none of that is an effect');
 
+	my $start = time;
 	post('/customer/create', { sync_code => 'E1', name => 'one' });
-	post('/customer/update', { sync_code => 'E1', name => 'two' });
+	post('/customer/update', { sync_code => 'E1', name => 'two', phone => '1' });
 	post('/customer/delete', { sync_code => 'E1' });
+	my $effects = get('/_sim/effects');
+	my @at = map { delete($_->{at}) / 1e6 } @$effects;
 	is_deeply(
-		get('/_sim/effects'),
+		$effects,
 		[
-			{ n => 1, effect => 'create', key => 'E1', name => 'one' },
-			{ n => 2, effect => 'update', key => 'E1', name => 'two' },
-			{ n => 3, effect => 'delete', key => 'E1', name => 'two' }
+			{ n => 1, effect => 'create', key => 'E1', name => 'one', phone => undef },
+			{ n => 2, effect => 'update', key => 'E1', name => 'two', phone => '1' },
+			{ n => 3, effect => 'delete', key => 'E1', name => 'two', phone => '1' }
 		],
 		'effects in order');
+	ok($start <= $at[0] && $at[0] <= $at[1] && $at[1] <= $at[2] && $at[2] <= time,
+		'with the time of each');
 	is_deeply([ map { $_->{n} } @{ get('/_sim/effects?from=2&limit=1') } ],
 		[2], 'in pages');
 

@@ -19,6 +19,7 @@
 #	PGDATA                               its data directory
 #	B24SIM_URL, B24SIM_PORT              the simulator
 #	B24SIM                               its program, to start more of them
+#	B24_TEST_CONF                        settings with which other servers find the extension
 #	TMPDIR                               for files, in the directory
 #
 # Nothing is in the database yet, not even the extension.
@@ -216,6 +217,7 @@ shared_preload_libraries = 'bill24'
 $settings
 END
 	chmod a+r "$dir/test.conf"
+	export B24_TEST_CONF="$dir/test.conf"
 }
 
 # The settings with which a server finds the extension below dest: Debian's
@@ -413,7 +415,6 @@ test_tap()
 	find_nginx
 	"${as_user[@]}" mkdir "$dir/tap"
 	run_logged tap env TESTDIR="$dir/tap" TESTLOGDIR="$dir/tap/log" TESTDATADIR="$dir/tap/data" \
-		B24_TEST_CONF="$dir/test.conf" \
 		PG_REGRESS="${pgxs%/makefiles/*}/test/regress/pg_regress" \
 		timeout --kill-after=10 1200 prove --verbose --timer -I "$perl" -I test/perl test/t/*.pl || status=$?
 
