@@ -53,6 +53,8 @@ sub new
 		done => {},			# what was done, by kind
 		hits => {},			# faults, by kind
 		sqlstates => {},	# of the load's transactions
+		later => [],		# what is put off
+		slots => [],		# sessions with their transactions
 		prepared => [],
 		judged => undef
 	}, $class;
@@ -187,7 +189,8 @@ sub count_hits
 
 # ---- the database --------------------------------------------------------
 
-# One more session, which comes back when it was killed.
+# One more session, which comes back when it was killed.  What was put off goes
+# on meanwhile: a process that is stopped can hold a lock that everybody needs.
 sub ask
 {
 	my ($self, $sql) = @_;
@@ -198,7 +201,13 @@ sub ask
 	{
 		$result = eval {
 			$self->{admin} //= Bill24Session->new($self->{node});
-			$self->{admin}->query($sql);
+			$self->{admin}->send($sql);
+			while ($self->{admin}->busy && time < $end)
+			{
+				$self->go_on;
+				sleep(0.002);
+			}
+			$self->{admin}->wait;
 		};
 		if (!$result || $result->{sqlstate} =~ /^(?:|57P0[123])$/)
 		{
@@ -312,7 +321,9 @@ sub decide
 	my $how = rand() < 0.8 ? 'COMMIT' : 'ROLLBACK';
 
 	return unless $self->ask("SELECT count(*) FROM pg_prepared_xacts WHERE gid = '$gid'");
-	$self->ask("$how PREPARED '$gid'");
+
+	# It is done already if the server went away before it said so.
+	eval { $self->ask("$how PREPARED '$gid'"); 1 } || $@ =~ /ERROR:  42704:/ || die $@;
 	$self->{done}{ lc($how) . ' prepared' }++;
 	return;
 }
@@ -473,7 +484,6 @@ sub go
 
 	$self->set_up;
 	$self->{slots} = [ map { {} } 1 .. $sessions ];
-	$self->{later} = [];
 	my $begin = time;
 	my @schedule = @{ $self->{schedule} };
 	my $looked = 0;
@@ -513,7 +523,7 @@ sub calm_down
 	$self->go_on_all;
 	while (grep { $_->{transaction} } @{ $self->{slots} })
 	{
-		die 'a session does not return' if time > $end;
+		$self->hangs if time > $end;
 		$self->push_on(0);
 		$self->resolve(1);
 		sleep(0.01);
@@ -522,6 +532,18 @@ sub calm_down
 	$self->count_hits;
 	$self->{sim}->post('/_sim/clear_faults');
 	return;
+}
+
+# The end of a run whose sessions do not come back.
+sub hangs
+{
+	my ($self) = @_;
+
+	$self->note('a session does not return: '
+		  . $self->ask('SELECT pid, backend_type, state, wait_event_type, wait_event, query, pg_blocking_pids(pid) FROM pg_stat_activity'));
+	$self->note($_->{session}->pid . ": $_->{transaction}{sql}: $_->{session}{buffer}")
+	  foreach grep { $_->{transaction} } @{ $self->{slots} };
+	die 'a session does not return';
 }
 
 # Until nothing is left to be done, or nothing happens any more.

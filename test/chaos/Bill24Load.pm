@@ -280,7 +280,7 @@ sub other
 	return $self->finish('none', one_of(
 		"SELECT count(*) FROM bill24_get_wallet_balance('M0000001')",
 		"SELECT bill24_wait((SELECT max(id) FROM bill24.outbox), '200ms')",
-		'CALL bill24_work()',
+		"CALL bill24_work('200ms')",
 		'VACUUM bill24.outbox'));
 }
 
