@@ -6,13 +6,16 @@
  *	bare_loop easy URL SECONDS PROCESSES	one call after the other, on a kept
  *											connection, in each process
  *	bare_loop multi URL CALLS IN_FLIGHT		many calls at once
+ *	bare_loop create URL CALLS IN_FLIGHT PREFIX	the same, each of which creates a
+ *											customer
  *	bare_loop ask URL [BODY]				one GET, or POST, to see the answer
  *	bare_loop version						of libcurl
  *
- * easy and multi log in first and then ask for wallet balances, with the same
- * headers and body as bill24 sends.  They print the number of calls and the
- * seconds that these took.  Only a call with HTTP status 200 and code "000"
- * counts; any other ends the program with an error.
+ * easy and multi log in first and then ask for wallet balances, create creates
+ * customers, with the same headers and body as bill24 sends.  They print the
+ * number of calls and the seconds that these took.  Only a call with HTTP status
+ * 200 and the code of a success counts; any other ends the program with an
+ * error.
  *
  * Nothing here is done twice that can be done once: options are set per
  * handle, not per call, and answers are looked at, not parsed.
@@ -34,6 +37,7 @@
 #include <unistd.h>
 
 #define PATH "/instant_payment/get_wallet_balance"
+#define CREATE_PATH "/customer/create"
 #define CUSTOMERS 1000			/* of "easy", round and round */
 
 #define MAX_ANSWER 16384
@@ -47,7 +51,7 @@ typedef struct Transfer
 {
 	CURL	   *easy;
 	char		url[512];
-	char		body[64];
+	char		body[128];
 	char		answer[MAX_ANSWER];
 	size_t		length;
 } Transfer;
@@ -137,6 +141,14 @@ static void
 set_customer(Transfer *t, long i)
 {
 	snprintf(t->body, sizeof(t->body), "{\"customer_sync_code\":\"C%07ld\"}", i);
+	set_body(t, t->body);
+}
+
+static void
+set_new_customer(Transfer *t, const char *prefix, long i)
+{
+	snprintf(t->body, sizeof(t->body),
+			 "{\"sync_code\":\"%.20s%07ld\",\"name\":\"Customer %ld\"}", prefix, i, i);
 	set_body(t, t->body);
 }
 
@@ -306,8 +318,20 @@ serve_sockets(CURLM *multi)
 }
 
 static void
-run_multi(const char *base, long calls, int in_flight)
+set_call(Transfer *t, const char *prefix, long i)
 {
+	if (prefix == NULL)
+		set_customer(t, i);
+	else
+		set_new_customer(t, prefix, i);
+}
+
+/* With a prefix customers are created, without one asked for. */
+static void
+run_multi(const char *base, long calls, int in_flight, const char *prefix)
+{
+	const char *path = prefix == NULL ? PATH : CREATE_PATH;
+	const char *wanted = prefix == NULL ? "\"code\":\"000\"" : "\"code\":\"SUCCESS\"";
 	CURLM	   *multi;
 	Transfer   *transfers = calloc((size_t) in_flight, sizeof(Transfer));
 	CURLMsg    *message;
@@ -329,8 +353,8 @@ run_multi(const char *base, long calls, int in_flight)
 	start = now();
 	for (; started < calls && started < in_flight; started++)
 	{
-		prepare(&transfers[started], base, PATH);
-		set_customer(&transfers[started], started + 1);
+		prepare(&transfers[started], base, path);
+		set_call(&transfers[started], prefix, started + 1);
 		curl_multi_add_handle(multi, transfers[started].easy);
 	}
 	while (done < calls)
@@ -342,12 +366,12 @@ run_multi(const char *base, long calls, int in_flight)
 			Transfer   *t = NULL;
 
 			curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &t);
-			check(t, message->data.result, "\"code\":\"000\"");
+			check(t, message->data.result, wanted);
 			done++;
 			curl_multi_remove_handle(multi, easy);
 			if (started < calls)
 			{
-				set_customer(t, ++started);
+				set_call(t, prefix, ++started);
 				curl_multi_add_handle(multi, easy);
 			}
 		}
@@ -383,7 +407,10 @@ main(int argc, char **argv)
 				 (int) number(argv[4], MAX_PROCESSES));
 	else if (strcmp(mode, "multi") == 0 && argc == 5)
 		run_multi(argv[2], number(argv[3], 9999999),
-				  (int) number(argv[4], MAX_IN_FLIGHT));
+				  (int) number(argv[4], MAX_IN_FLIGHT), NULL);
+	else if (strcmp(mode, "create") == 0 && argc == 6)
+		run_multi(argv[2], number(argv[3], 9999999),
+				  (int) number(argv[4], MAX_IN_FLIGHT), argv[5]);
 	else if (strcmp(mode, "ask") == 0 && (argc == 3 || argc == 4))
 		run_ask(argv[2], argv[3]);
 	else if (strcmp(mode, "version") == 0 && argc == 2)
@@ -392,6 +419,7 @@ main(int argc, char **argv)
 	{
 		fputs("usage: bare_loop easy URL SECONDS PROCESSES\n"
 			  "       bare_loop multi URL CALLS IN_FLIGHT\n"
+			  "       bare_loop create URL CALLS IN_FLIGHT PREFIX\n"
 			  "       bare_loop ask URL [BODY]\n"
 			  "       bare_loop version\n", stderr);
 		return 2;

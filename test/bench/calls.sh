@@ -30,6 +30,7 @@ memory_calls=100000
 cancels=100
 
 load=$(cut -d' ' -f1-3 /proc/loadavg)
+
 # How many wallet balances the simulator has been asked for.
 asked()
 {

@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+# To be sourced: what the benchmarks of the outbox have in common.
+
+. "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
+
+# Once: a server of its own, on a database server with many files.
+outbox_prepare()
+{
+	raise_file_limit
+	sql <<SQL
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS bill24;
+DROP SERVER IF EXISTS delivery CASCADE;
+CREATE SERVER delivery FOREIGN DATA WRAPPER bill24
+	OPTIONS (base_url '$B24SIM_URL', allow_http 'true', max_in_flight '64', max_response_size '256MB');
+CREATE USER MAPPING FOR CURRENT_USER SERVER delivery
+	OPTIONS (token '00000000-0000-4000-8000-000000000001', client_id 'demo_client', secret 'demo-secret');
+SQL
+}
+
+# Nothing is queued, and the simulator knows nobody; then a few deliveries, so
+# that the worker runs, with a token and its connections.
+outbox_reset()
+{
+	local latency=$1 in_flight=$2
+
+	sql -c 'TRUNCATE bill24.outbox'
+	wait_for "requests are let go" in_flight_is 0
+	simulator /_sim/reset '{}' >/dev/null
+	sql -c "ALTER SERVER delivery OPTIONS (SET max_in_flight '$in_flight')"
+	enqueue W $((in_flight * 2)) | tail -n 1 >/dev/null
+	wait_for "the worker is warm" created $((in_flight * 2))
+	wait_done
+	set_latency "$latency"
+}
+
+# enqueue PREFIX COUNT: one transaction, by the function; prints the time
+# right before its COMMIT.
+enqueue()
+{
+	sql -v prefix="$1" -v count="$2" <<'END'
+BEGIN;
+SELECT count(bill24_enqueue('create_customer', jsonb_build_object('sync_code', :'prefix' || lpad(i::text, 7, '0'),
+	'name', 'Customer ' || i), 'delivery')) AS enqueued FROM generate_series(1, :count) AS i \gset
+SELECT extract(epoch FROM clock_timestamp());
+COMMIT;
+END
+}
+
+# sim_stat NAME: a number of the simulator's statistics
+sim_stat()
+{
+	simulator /_sim/stats | sed -n "s|.*\"$1\": *\([0-9]*\).*|\1|p"
+}
+
+# created COUNT: are there so many customers?
+created()
+{
+	[ "$(sim_stat customers_created)" -ge "$1" ]
+}
+
+in_flight_is()
+{
+	[ "$(sim_stat in_flight)" -eq "$1" ]
+}
+
+now()
+{
+	date +%s.%N
+}
+
+# wait_for WHAT COMMAND...: until it succeeds, looking often
+wait_for()
+{
+	local what=$1 end=$((SECONDS + 180))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || die "never came true: $what"
+		sleep 0.02
+	done
+}
+
+nothing_left()
+{
+	[ "$(sql -c 'SELECT NOT EXISTS (SELECT FROM bill24.outbox WHERE finished_at IS NULL)')" = t ]
+}
+
+# Until every job is done; what is not done then is an error of ours.
+wait_done()
+{
+	wait_for "all is delivered" nothing_left
+	[ "$(sql -c "SELECT count(*) FROM bill24.outbox WHERE state <> 'done'")" = 0 ] ||
+		die "not all was done: $(sql -c 'SELECT state, sqlstate, error, count(*) FROM bill24.outbox GROUP BY 1, 2, 3')"
+}
+
+# process NAME: the number of a process of the database server
+process()
+{
+	sql -c "SELECT pid FROM pg_stat_activity WHERE backend_type = '$1' ORDER BY pid LIMIT 1"
+}
+
+outbox_footing()
+{
+	echo
+	echo "- $(machine), load average $load at the start; PostgreSQL $(sql -c 'SHOW server_version'), fsync $(sql -c 'SHOW fsync'); simulator, client and server together on it"
+}
+
+load=$(cut -d' ' -f1-3 /proc/loadavg)
