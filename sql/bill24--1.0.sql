@@ -402,6 +402,7 @@ CREATE INDEX outbox_active ON bill24.outbox (server, key, id) WHERE state IN ('s
 CREATE INDEX outbox_waiting ON bill24.outbox (server, key, id) WHERE state = 'waiting';
 CREATE INDEX outbox_finished ON bill24.outbox (server, finished_at) WHERE finished_at IS NOT NULL;
 ALTER SEQUENCE bill24.outbox_id_seq OWNED BY bill24.outbox.id;
+GRANT SELECT ON SEQUENCE bill24.outbox_id_seq TO PUBLIC;	-- for dumps
 
 COMMENT ON TABLE bill24.outbox IS
 'what is to be sent after commit: one row a job, in order per server and key';

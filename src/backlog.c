@@ -22,12 +22,14 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 
 #include "backlog.h"
 #include "endpoint.h"
@@ -143,8 +145,8 @@ b24_backlog_next(const char *server, B24Position *position, B24Due *due)
  * Marks jobs as waiting for the one of their key that has its turn.  That one is
  * locked for the moment, lest it ends meanwhile in the hands of a person who
  * does not see that somebody waits.  Where a person has it already, the job is
- * looked at again a second later; so is one whose outcome is unknown, which
- * must not be forgotten.
+ * looked at again a second later; one whose outcome is unknown must not be
+ * forgotten, and is looked at again now and then.
  */
 static void
 let_wait(const int64 *ids, const int64 *heads, int count)
@@ -158,7 +160,7 @@ let_wait(const int64 *ids, const int64 *heads, int count)
 		" WHERE id = ANY ($1) AND state = 'queued'", 1, {"bigint[]"}
 	};
 	static B24Statement delay_unknown = {
-		"UPDATE bill24.outbox SET next_attempt_at = pg_catalog.clock_timestamp() + '1 second'"
+		"UPDATE bill24.outbox SET next_attempt_at = pg_catalog.clock_timestamp() + '1 minute'"
 		" WHERE id = ANY ($1) AND state = 'unknown'", 1, {"bigint[]"}
 	};
 	static B24Statement delay = {
@@ -563,42 +565,98 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 }
 
 /*
+ * Runs a statement of two parameters, of which an error undoes no more than
+ * itself; false if there was one, of which the log is told.
+ */
+static bool
+run_apart(B24Statement *statement, Datum *values)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool ok = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		b24_store_run(statement, values, NULL);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(old);
+		error->elevel = LOG;
+		ThrowErrorData(error);
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	return ok;
+}
+
+/*
  * Jobs whose process is gone: whether they were sent, and what came of that,
  * has to be found out, a moment later, since the provider may still be busy
- * with them.  Returns how many there are.
+ * with them.  One that cannot be changed holds up no other.
  */
-int
+void
 b24_backlog_recover(int64 mine)
 {
 	static B24Statement find = {
-		"SELECT DISTINCT leased_by FROM bill24.outbox"
+		"SELECT leased_by, pg_catalog.array_agg(id) FROM bill24.outbox"
 		" WHERE state IN ('sending', 'unknown', 'parked') AND leased_by IS NOT NULL"
+		" AND leased_by <> $1 GROUP BY leased_by", 1, {"bigint"}
 	};
 	static B24Statement recover = {
 		"UPDATE bill24.outbox SET state = 'unknown', leased_by = NULL,"
-		" next_attempt_at = pg_catalog.clock_timestamp() + '1 second', sqlstate = $2, error = $3"
+		" next_attempt_at = pg_catalog.clock_timestamp() + '1 second', sqlstate = $3, error = $4"
 		" WHERE id = ANY (ARRAY(SELECT o.id FROM bill24.outbox o"
-		"  WHERE o.state IN ('sending', 'unknown', 'parked') AND o.leased_by = $1"
-		"  FOR UPDATE SKIP LOCKED))", 3, {"bigint", "text", "text"}
+		"  WHERE o.id = ANY ($2) AND o.leased_by = $1 FOR UPDATE SKIP LOCKED))",
+		4, {"bigint", "bigint[]", "text", "text"}
 	};
-	int			count = (int) b24_store_run(&find, NULL, NULL);
-	int64	   *leases = palloc(Max(count, 1) * sizeof(int64));
-	int			recovered = 0;
+	Datum		value = Int64GetDatum(mine);
+	int			count = (int) b24_store_run(&find, &value, NULL);
+	Datum	   *leases = palloc(Max(count, 1) * sizeof(Datum));
+	Datum	   *jobs = palloc(Max(count, 1) * sizeof(Datum));
 
-	for (int i = 0; i < count; i++)
-		leases[i] = DatumGetInt64(b24_store_value(i, 1, NULL));
 	for (int i = 0; i < count; i++)
 	{
-		Datum		values[3];
-
-		if (leases[i] == mine || !b24_lease_is_over(leases[i]))
-			continue;
-		values[0] = Int64GetDatum(leases[i]);
-		values[1] = CStringGetTextDatum(b24_status_info(B24_NO_ANSWER)->sqlstate);
-		values[2] = CStringGetTextDatum("the process that had it is gone, the outcome is unknown");
-		recovered += (int) b24_store_run(&recover, values, NULL);
+		leases[i] = b24_store_value(i, 1, NULL);
+		jobs[i] = PointerGetDatum(DatumGetArrayTypePCopy(b24_store_value(i, 2, NULL)));
 	}
-	return recovered;
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[4];
+		Datum	   *ids;
+		int			id_count;
+
+		if (!b24_lease_is_over(DatumGetInt64(leases[i])))
+			continue;
+		values[0] = leases[i];
+		values[1] = jobs[i];
+		values[2] = CStringGetTextDatum(b24_status_info(B24_NO_ANSWER)->sqlstate);
+		values[3] = CStringGetTextDatum("the process that had it is gone, the outcome is unknown");
+		if (run_apart(&recover, values))
+			continue;
+		deconstruct_array(DatumGetArrayTypeP(jobs[i]), INT8OID, sizeof(int64),
+						  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, NULL, &id_count);
+		for (int n = 0; n < id_count; n++)
+		{
+			int64		id = DatumGetInt64(ids[n]);
+
+			values[1] = PointerGetDatum(id_array(&id, 1));
+			(void) run_apart(&recover, values);
+		}
+	}
 }
 
 /*

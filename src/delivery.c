@@ -74,6 +74,12 @@
 /* How long a transaction waits for a row that a superuser has locked. */
 #define LOCK_TIMEOUT "500ms"
 
+/*
+ * After an error, so many claims are of one job each: if it was by one of them
+ * that it came, that one is passed over, and holds up no other.
+ */
+#define CAUTIOUS 600
+
 /* So many transactions, then the sockets have their turn. */
 #define ROUNDS 4
 
@@ -134,6 +140,7 @@ struct B24Delivery
 	int64		ended_since_ms; /* the oldest result that is not written */
 	int64		paused_until_ms;	/* after an error */
 	int			failures;		/* in a row */
+	int			cautious;		/* claims one by one, so many times more */
 	int64		stuck_until_ms;
 	int			stuck_failures; /* in a row */
 };
@@ -209,6 +216,15 @@ end_errand(B24Delivery *d, Server *server, B24Errand *errand)
 	if (count_ended(d) == 0)
 		d->ended_since_ms = now_ms();
 	push(&server->ended, errand);
+}
+
+/* Servers come and go; these are looked at when there is news. */
+static bool servers_changed = true;
+
+static void
+note_servers_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	servers_changed = true;
 }
 
 /*
@@ -425,6 +441,7 @@ is_about_data(int sqlstate)
 	return class == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
 		class == ERRCODE_TO_CATEGORY(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION) ||
 		class == ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED) ||
 		class == ERRCODE_TO_CATEGORY(ERRCODE_FDW_ERROR);
 }
 
@@ -498,21 +515,13 @@ claim_for(B24Delivery *d, Server *server, TimestampTz until)
 	target = stock_target(server);
 	if (server->stock.count > target / 2)
 		return;
-	claims = b24_backlog_claim(server->name, until, target - server->stock.count,
+	claims = b24_backlog_claim(server->name, until,
+							   d->cautious > 0 ? 1 : target - server->stock.count,
 							   d->lease, &server->position, &server->more);
 	foreach(cell, claims)
 		take_over(d, server, lfirst(cell));
 	if (d->look_over_at_ms < 0)
 		d->look_over_at_ms = Max(now_ms(), d->looked_over_at_ms + LOOK_OVER_EVERY_MS);
-}
-
-/* Servers come and go; these are looked at when there is news. */
-static bool servers_changed = true;
-
-static void
-note_servers_changed(Datum arg, int cacheid, uint32 hashvalue)
-{
-	servers_changed = true;
 }
 
 /*
@@ -631,7 +640,13 @@ forget_fresh(B24Delivery *d)
 		while (s->fresh.count > 0)
 			free_errand(pop(&s->fresh));
 	}
-	d->since = DT_NOBEGIN;
+
+	servers_changed = true;
+	d->look_at_ms = now_ms();
+	d->look_over_at_ms = now_ms() + LOOK_OVER_EVERY_MS;
+
+	/* claimed by itself, it is the one that cannot be, and passed over */
+	d->since = d->cautious > 0 ? DT_NOEND : DT_NOBEGIN;
 }
 
 /* Claimed, and on disk: sent next, or already at its end. */
@@ -687,6 +702,8 @@ work(B24Delivery *d, bool claim)
 	stock_fresh(d);
 	if (claim)
 		d->since = DT_NOEND;
+	if (claim && d->cautious > 0)
+		d->cautious--;
 	d->failures = 0;
 	d->paused_until_ms = 0;
 	b24_wake_finished();
@@ -838,6 +855,8 @@ next_time(const B24Delivery *d, bool claim)
 {
 	int64		at = claim ? earlier(d->look_at_ms, d->look_over_at_ms) : -1;
 
+	if (claim && d->since != DT_NOEND)
+		at = now_ms();
 	if (count_ended(d) > 0)
 		at = earlier(at, d->ended_since_ms + RESULT_PATIENCE_MS);
 	if (at >= 0)
@@ -994,8 +1013,9 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		{
 			if (count_ended(d) > 0)
 				write_one_by_one(d);
-			else
-				d->paused_until_ms = after_errors(++d->failures);
+			else if (++d->failures >= MAX_FAILURES)
+				d->paused_until_ms = after_errors(d->failures - MAX_FAILURES + 1);
+			d->cautious = CAUTIOUS;
 		}
 		send_stock(d);
 		if (claim)
@@ -1013,6 +1033,10 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		*wait_ms = (long) Min(Max(at - now_ms(), 0), MAX_WAIT_MS);
 	if (rounds > ROUNDS)
 		*wait_ms = 0;
+
+	/* what was counted in the last second would wait for the next transaction */
+	if (rounds > 0 && *wait_ms != 0 && !d->in_call && !is_busy(d))
+		pgstat_report_stat(true);
 	MemoryContextSwitchTo(old);
 	return is_busy(d);
 }

@@ -271,7 +271,7 @@ foreach my $who ($ordinary, Bill24Session->new($node, user => 'stranger'))
 	my $connection = $node->connstr('postgres') . " user=$user";
 	$place{"psql by $user"} = output('psql', '-X', '-d', $connection, '-c', '\des+',
 		'-c', '\deu+', '-c', '\dew+', '-c', '\df+ bill24*');
-	$place{"pg_dump by $user"} = output('pg_dump', '-d', $connection);
+	$place{"pg_dump by $user"} = output('pg_dump', '--enable-row-security', '-d', $connection);
 }
 $place{'the titles of the processes'} = join('', map { slurp($_) } grep { -r }
 	map { my $pid = $_->pid; "/proc/$pid/cmdline" } $session, $ordinary);

@@ -88,14 +88,15 @@ sub becomes
 	return;
 }
 
-# A job that is due in so many seconds, without a wake-up.
+# A job that is due in so many seconds, without a wake-up.  There is no such
+# server, so it is parked when it is taken up.
 sub add_job
 {
 	my ($database, $seconds) = @_;
 
 	$seconds //= 0;
 	return ok_in($database, "INSERT INTO bill24.outbox (server, operation, key, request, owner, next_attempt_at)"
-		  . " VALUES ('nowhere', 'create_customer', 'K', '{}', 10, now() + $seconds * interval '1 s') RETURNING id");
+		  . " VALUES ('nowhere', 'create_customer', gen_random_uuid()::text, '{}', 10, now() + $seconds * interval '1 s') RETURNING id");
 }
 
 # The same, and the commit wakes, as it does when jobs are enqueued.
@@ -295,7 +296,7 @@ ok(comes_true(sub {
 	}, 20), 'with nothing to do, nothing is done for two seconds');
 
 my $later = enqueue('db2', 1);
-ok(wait_until('it is done', sub { ok_in('db2', "SELECT state FROM bill24.outbox WHERE id = $later") eq 'done' }),
+ok(wait_until('it is done', sub { ok_in('db2', "SELECT state FROM bill24.outbox WHERE id = $later") eq 'parked' }),
 	'what is due later is done later');
 configure('bill24.worker_idle_timeout' => '200ms');
 has_workers('db2', 0);
@@ -305,7 +306,7 @@ worked_off('db2', 'a commit brings it back');
 has_workers('db2', 0);
 $later = enqueue('db2', 3);
 wait_until('it sleeps', sub { told('db2', "state || (next_start_at > now())") eq 'stoppedtrue' });
-ok(wait_until('it is done', sub { ok_in('db2', "SELECT state FROM bill24.outbox WHERE id = $later") eq 'done' }),
+ok(wait_until('it is done', sub { ok_in('db2', "SELECT state FROM bill24.outbox WHERE id = $later") eq 'parked' }),
 	'and so does a job that becomes due');
 configure('bill24.worker_idle_timeout' => '5min');
 
@@ -401,7 +402,7 @@ SKIP:
 	is($standby->safe_psql('postgres', 'SELECT count(*) FROM bill24.worker'), 1, 'and says so');
 	$standby->promote;
 	ok(wait_until('the job is done', sub {
-			$standby->safe_psql('db2', "SELECT state FROM bill24.outbox WHERE id = $id") eq 'done' }),
+			$standby->safe_psql('db2', "SELECT state FROM bill24.outbox WHERE id = $id") eq 'parked' }),
 		'promotion starts them');
 	$standby->stop;
 }
