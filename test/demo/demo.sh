@@ -99,13 +99,11 @@ refused()
 	grep -q "^ERROR:  $1: " <<<"$answer" || fail "the SQLSTATE should have been $1"
 }
 
-# simulator METHOD PATH [BODY]: a word with the simulator itself; its answer is in
-# $reply, and shown if it was asked for.
-simulator()
+# send METHOD PATH [BODY]: to the simulator; its answer is in $reply.
+send()
 {
 	local line status_line body=${3:-}
 
-	printf '  (to the simulator)  %s\n' "$1 $2" ${body:+"$body"}
 	exec 3<>"/dev/tcp/127.0.0.1/$B24SIM_PORT"
 	printf '%s %s HTTP/1.1\r\nHost: simulator\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' \
 		"$1" "$2" "${#body}" "$body" >&3
@@ -114,10 +112,43 @@ simulator()
 	reply=$(cat <&3)
 	exec 3>&-
 	[[ $status_line = 'HTTP/1.1 200 '* ]] || fail "the simulator refused that: $status_line"
+}
+
+# simulator METHOD PATH [BODY]: the same for all to see, the answer if it was
+# asked for.
+simulator()
+{
+	printf '  (to the simulator)  %s\n' "$1 $2" ${3:+"$3"}
+	send "$@"
 	case $1 in
 		GET) printf '\n%s\n' "$reply" ;;
 		*) echo ;;
 	esac
+}
+
+# wait_until WHAT COMMAND...: until it succeeds, but not for ever.
+wait_until()
+{
+	local what=$1 deadline=$((SECONDS + 60))
+
+	shift
+	until "$@" 2>/dev/null; do
+		[ $SECONDS -lt $deadline ] || fail "this takes too long: $what"
+		sleep 0.05
+	done
+}
+
+# Whether the simulator has created a customer.
+is_created()
+{
+	send GET "/_sim/effects?key=$1"
+	[[ $reply =~ '"created":1'[,}] ]]
+}
+
+# Whether a query answers "t".
+is_true()
+{
+	[ "$(psql -X -A -t -c "$1")" = t ]
 }
 
 # ---- the story ----------------------------------------------------------
@@ -298,6 +329,141 @@ FROM bill24_get_wallet_balance('C0001') w,
 SELECT code, message FROM bill24_delete_customer('C0001');
 END
 
+step "A table whose customers go to Bill24" \
+	"The trigger writes jobs into the outbox, in the same transaction. Nothing is sent yet, so Bill24 holds up nobody."
+sql 'queued' <<'END'
+CREATE TABLE customer (code text PRIMARY KEY, name text NOT NULL, phone text, note text);
+
+CREATE TRIGGER to_bill24 AFTER INSERT OR UPDATE OR DELETE ON customer
+    FOR EACH ROW EXECUTE FUNCTION bill24_customer_trigger('sync_code=code', 'name=name', 'phone=phone');
+
+BEGIN;
+INSERT INTO customer VALUES ('D0001', 'Nget Sothea', '011 222 333'), ('D0002', 'Keo Sophea', NULL);
+SELECT id, operation, key, state FROM bill24.outbox ORDER BY id;
+COMMIT;
+END
+wrap '    ' <<<"
+    After the commit a background worker delivers them:
+"
+sql 'D0002 .* done' <<'END'
+SELECT id, key, bill24_wait(id, '1 minute') AS state FROM bill24.outbox ORDER BY id;
+SELECT sync_code, name, phone FROM bill24_get_customer('D0001');
+END
+
+step "A rollback sends nothing" \
+	"What was not committed was never in the outbox. The next job arrives, and this one does not."
+sql 'D0004 +\| done' <<'END'
+BEGIN;
+INSERT INTO customer VALUES ('D0003', 'Nobody');
+ROLLBACK;
+
+INSERT INTO customer VALUES ('D0004', 'Chea Rithy');
+SELECT key, bill24_wait(id, '1 minute') AS state FROM bill24.outbox WHERE key >= 'D0003';
+END
+wrap '    ' <<<"
+    The simulator has never heard of the one, and has created the other:
+"
+simulator GET '/_sim/effects?key=D0003'
+[[ $reply =~ '"created":0'[,}] ]] || fail "this customer should not have been created"
+echo
+simulator GET '/_sim/effects?key=D0004'
+[[ $reply =~ '"created":1'[,}] ]] || fail "this customer should have been created"
+
+step "Updates that wait for one another become one" \
+	"A column that is not mapped sends nothing at all. Of the three updates that are left, the earlier ones are done with the last."
+sql '"merged_into"' <<'END'
+BEGIN;
+UPDATE customer SET note = 'prefers calls' WHERE code = 'D0001';
+UPDATE customer SET phone = '011 222 334' WHERE code = 'D0001';
+UPDATE customer SET name = 'Nget Sothea Sok' WHERE code = 'D0001';
+UPDATE customer SET phone = '011 222 335' WHERE code = 'D0001';
+COMMIT;
+
+SELECT id, bill24_wait(id, '1 minute') AS state FROM bill24.outbox
+WHERE operation = 'update_customer' ORDER BY id;
+
+SELECT id, operation, state, CASE WHEN attempts = 0 THEN response END AS merged
+FROM bill24.outbox WHERE key = 'D0001' ORDER BY id;
+END
+wrap '    ' <<<"
+    One update arrived, with the last values:
+"
+simulator GET '/_sim/effects?key=D0001'
+[[ $reply =~ '"updated":1'[,}] ]] || fail "this should have been one update"
+echo
+sql 'Nget Sothea Sok .* 011 222 335' <<'END'
+SELECT sync_code, name, phone FROM bill24_get_customer('D0001');
+END
+
+step "A payment after commit" \
+	"Every operation that changes something can be enqueued. What is wrong with its arguments is an error at once; what Bill24 refuses later is in the job."
+refused 22004 <<'END'
+SELECT bill24_enqueue('settle_payment', '{"ref_id": "INV-2001", "amount": 750}');
+END
+echo
+sql 'INV-2002 .* failed .* KH402' <<'END'
+SELECT bill24_enqueue('settle_payment', jsonb_build_object('ref_id', ref_id, 'sync_code', 'S1000001',
+         'amount', amount, 'currency', 'KHR', 'payment_to', 'ST001',
+         'bill_date', current_date, 'due_date', current_date + 14)) AS job
+FROM (VALUES ('INV-2001', 750), ('INV-2002', 9000)) v (ref_id, amount);
+
+SELECT request->>'ref_id' AS ref_id, bill24_wait(id, '1 minute') AS state
+FROM bill24.outbox WHERE operation = 'settle_payment' ORDER BY id;
+
+SELECT request->>'ref_id' AS ref_id, state, sqlstate, split_part(error, ' (', 1) AS error
+FROM bill24.outbox WHERE operation = 'settle_payment' ORDER BY id;
+END
+
+step "kill -9, in the middle of it" \
+	"The simulator creates the next customer at once, but takes 20 s to say so."
+simulator POST /_sim/fault '{"kind": "delay", "ms": 20000, "path": "/customer/create"}'
+sql <<'END'
+INSERT INTO customer VALUES ('D0005', 'Sao Vibol');
+END
+wait_until 'creating a customer' is_created D0005
+wait_until 'the worker' is_true "SELECT in_flight = 1 FROM bill24.worker"
+wrap '    ' <<<"
+    By now it has. The worker does not know, as it still waits for the answer:
+"
+simulator GET '/_sim/effects?key=D0005'
+echo
+sql 'sending' <<'END'
+SELECT server, operation, state, jobs FROM bill24.queue;
+SELECT state, in_flight FROM bill24.worker;
+END
+worker=$(psql -X -A -t -c 'SELECT pid FROM bill24.worker WHERE in_flight = 1')
+[ -n "$worker" ] || fail "there should be a worker with a request in flight"
+wrap '    ' <<<"
+    Its process is killed, upon which PostgreSQL restarts all others:
+"
+printf '  $ kill -9 %s\n' "$worker"
+kill -9 "$worker"
+wait_until 'the recovery of the server' \
+	is_true "SELECT count(*) = 0 FROM bill24.worker WHERE pid = $worker"
+wrap '    ' <<<"
+    The next worker finds a job that was begun and not finished. It asks for the customer
+    before it sends anything again, and finds it. attempts counts both:
+"
+sql 'done .* 2' <<'END'
+SELECT bill24_wait(id, '1 minute') AS state FROM bill24.outbox WHERE key = 'D0005';
+SELECT id, operation, key, state, attempts FROM bill24.outbox WHERE key = 'D0005';
+END
+wrap '    ' <<<"
+    The customer was created once:
+"
+simulator GET '/_sim/effects?key=D0005'
+[[ $reply =~ '"created":1'[,}] ]] || fail "this customer should have been created once"
+
+step "What is going on" \
+	"Nothing is left to do, and the worker sleeps. Since the crash, this is what was sent:"
+wait_until 'rest' is_true "SELECT state = 'idle' AND in_flight = 0 FROM bill24.worker"
+sql 'get_customer +\| worker +\| +1 \| +1' <<'END'
+SELECT count(*) AS unfinished FROM bill24.queue;
+SELECT database, state, in_flight, failures FROM bill24.worker;
+SELECT operation, caller, calls, done, unknown, round(mean_time::numeric, 1) AS mean_ms
+FROM bill24.stat ORDER BY operation;
+END
+
 cat <<'END'
 
 That was the simulator. For the real thing, put the credentials that Bill24 gave you into a file
@@ -313,6 +479,8 @@ and, as a superuser:
   CREATE USER MAPPING FOR CURRENT_USER SERVER bill24
       OPTIONS (credentials_file '/etc/postgresql/bill24.json');
   SELECT * FROM bill24_check();
+
+The outbox needs shared_preload_libraries = 'bill24' in postgresql.conf, and a restart.
 
 README.md has the rest.
 END
