@@ -408,9 +408,6 @@ write_results(B24Delivery *d, Server *server, int count)
 	long		due_ms;
 	bool		skipped;
 
-	if (server->settings.max_attempts == 0 &&
-		!b24_server_settings(server->name, &server->settings))
-		server->settings.max_attempts = 1;
 	for (B24Errand *e = server->ended.first; e != NULL && n < count; e = e->next)
 		b24_errand_outcome(e, &server->settings, &outcomes[n++]);
 	due_ms = b24_backlog_write(server->name, outcomes, n, d->lease, &skipped);
@@ -498,6 +495,16 @@ take_over(B24Delivery *d, Server *server, const B24Claim *claim)
 	PG_END_TRY();
 }
 
+/* What its options say; of a server that is gone, all jobs are parked. */
+static void
+load_settings(Server *server)
+{
+	if (b24_server_settings(server->name, &server->settings))
+		return;
+	memset(&server->settings, 0, sizeof(server->settings));
+	server->settings.max_attempts = 1;
+}
+
 /* Claims what a server's stock lacks. */
 static void
 claim_for(B24Delivery *d, Server *server, TimestampTz until)
@@ -506,12 +513,7 @@ claim_for(B24Delivery *d, Server *server, TimestampTz until)
 	ListCell   *cell;
 	int			target;
 
-	/* of a server that is gone, all jobs are parked as they come due */
-	if (!b24_server_settings(server->name, &server->settings))
-	{
-		memset(&server->settings, 0, sizeof(server->settings));
-		server->settings.max_attempts = 1;
-	}
+	load_settings(server);
 	target = stock_target(server);
 	if (server->stock.count > target / 2)
 		return;
@@ -553,7 +555,7 @@ move_back(B24Delivery *d)
 		names = list_concat(names, b24_backlog_known_servers());
 	servers_changed = false;
 	foreach(cell, names)
-		(void) find_server(d, lfirst(cell));
+		load_settings(find_server(d, lfirst(cell)));
 	for (Server *s = d->servers; s != NULL; s = s->next)
 	{
 		if (d->since <= s->position.at)

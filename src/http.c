@@ -707,6 +707,13 @@ b24_http_abandon(B24Http *http)
 	}
 }
 
+/* Is any transfer under way? */
+bool
+b24_http_is_busy(const B24Http *http)
+{
+	return http->transfers != NULL;
+}
+
 /*
  * Ends a transfer, whether it is done or not, and frees it.  The connection
  * of one that was not done is closed.

@@ -77,6 +77,7 @@ extern void *b24_http_owner(const B24Transfer *transfer);
 extern const B24HttpAnswer *b24_http_answer(const B24Transfer *transfer);
 extern void b24_http_end(B24Transfer *transfer);
 extern void b24_http_abandon(B24Http *http);
+extern bool b24_http_is_busy(const B24Http *http);
 
 extern long b24_http_timeout_ms(const B24Http *http);
 extern B24Socket *b24_http_next_changed(B24Http *http);

@@ -279,14 +279,18 @@ timeout_ms(long max_ms)
 void
 b24_pool_wait(long max_ms)
 {
-	static uint32 wait_event = 0;
+	static uint32 answer_event = 0;
+	static uint32 idle_event = 0;
 	WaitEvent	events[MAX_EVENTS];
 	long		timeout;
 	int			count;
 
 	(void) b24_pool();
-	if (wait_event == 0)
-		wait_event = b24_wait_event("Bill24Answer");
+	if (answer_event == 0)
+	{
+		answer_event = b24_wait_event("Bill24Answer");
+		idle_event = b24_wait_event("Bill24Idle");
+	}
 
 	CHECK_FOR_INTERRUPTS();
 	if (b24_http_timeout_ms(pool) == 0)
@@ -298,7 +302,8 @@ b24_pool_wait(long max_ms)
 
 	timeout = timeout_ms(max_ms);
 	update_set();
-	count = WaitEventSetWait(set, timeout, events, MAX_EVENTS, wait_event);
+	count = WaitEventSetWait(set, timeout, events, MAX_EVENTS,
+							 b24_http_is_busy(pool) ? answer_event : idle_event);
 	if (count == 0)
 		b24_http_drive(pool, NULL, false, false);
 	for (int i = 0; i < count; i++)

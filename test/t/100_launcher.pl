@@ -417,6 +417,7 @@ my @many = map { "many$_" } 1 .. 12;
 ok_in('postgres', "CREATE DATABASE $_ TEMPLATE db2") foreach @many;
 foreach my $database (@many)
 {
+	ok_in($database, 'SELECT bill24_adopt_outbox()');
 	enqueue($database);
 	hang_up($database);
 }
