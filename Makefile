@@ -60,6 +60,8 @@ OBJS = \
 	src/home.o \
 	src/backlog.o \
 	src/errand.o \
+	src/destination.o \
+	src/ledger.o \
 	src/delivery.o \
 	src/worker.o \
 	src/worker_status.o \

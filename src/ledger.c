@@ -1,0 +1,616 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.c
+ *	  The transactions of a delivery: results are written, and jobs claimed.
+ *
+ * An error in a transaction loses nothing: the results stay here, and are
+ * written one by one then, so that one that cannot be written holds up no
+ * other.  The same goes for a job that cannot be claimed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/xact.h"
+#include "compat.h"
+#include "executor/spi.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "home.h"
+#include "ledger.h"
+#include "lease.h"
+#include "store.h"
+#include "wake.h"
+
+/* After a transaction that failed, the next one is this long in coming. */
+#define MIN_PAUSE_MS 1000
+#define MAX_PAUSE_MS 60000
+
+/* A process that has nothing under way ends after so many. */
+#define MAX_FAILURES 3
+
+/* What somebody has locked is looked at again after this time. */
+#define LOCKED_EVERY_MS 1000
+
+/* After something was done, all is looked over once more, but not more often. */
+#define LOOK_OVER_EVERY_MS 10000
+
+/* Old jobs are deleted so many at a time, now and then. */
+#define PRUNE_AT_ONCE 1000
+#define PRUNE_EVERY_MS 60000
+#define PRUNE_ON_MS 100
+
+/* How long a transaction waits for a row that a superuser has locked. */
+#define LOCK_TIMEOUT "500ms"
+
+/*
+ * After an error, so many claims are of one job each: if it was by one of them
+ * that it came, that one is passed over, and holds up no other.
+ */
+#define CAUTIOUS 600
+
+int64
+b24_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The earlier of two times, of which -1 is never. */
+int64
+b24_earlier_ms(int64 a, int64 b)
+{
+	return a < 0 ? b : b < 0 ? a : Min(a, b);
+}
+
+int
+b24_ledger_count(const B24Delivery *d)
+{
+	int			count = 0;
+
+	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
+		count += s->ended.count;
+	return count;
+}
+
+/* Is anything claimed that has not come to its end? */
+bool
+b24_ledger_is_busy(const B24Delivery *d)
+{
+	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
+	{
+		if (s->in_flight + s->stock.count + s->ended.count + s->stuck.count > 0)
+			return true;
+	}
+	return false;
+}
+
+/* An errand is through, and its result waits to be written. */
+void
+b24_ledger_end_errand(B24Delivery *d, B24Destination *server, B24Errand *errand)
+{
+	if (b24_ledger_count(d) == 0)
+		d->ended_since_ms = b24_now_ms();
+	b24_queue_push(&server->ended, errand);
+}
+
+/* Servers come and go; these are looked at when there is news. */
+static bool servers_changed = true;
+
+static void
+note_servers_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	servers_changed = true;
+}
+
+/* For a delivery that begins: all is to be looked at. */
+void
+b24_ledger_open(B24Delivery *d)
+{
+	static bool registered = false;
+
+	if (!registered)
+		CacheRegisterSyscacheCallback(FOREIGNSERVEROID, note_servers_changed, (Datum) 0);
+	registered = true;
+	servers_changed = true;
+	d->away = true;
+	d->look_at_ms = d->look_over_at_ms = -1;
+	d->since = DT_NOBEGIN;
+}
+
+static B24Destination *
+find_destination(B24Delivery *d, const char *name)
+{
+	MemoryContext old = MemoryContextSwitchTo(d->context);
+	B24Destination *server = b24_destination_find(&d->destinations, name);
+
+	MemoryContextSwitchTo(old);
+	return server;
+}
+
+static void
+begin(B24Delivery *d, B24Store *store, bool exclude_others)
+{
+	if (!d->in_call)
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+	}
+
+	/* every statement is to see what others have committed */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	b24_store_open(store);
+	if (exclude_others)
+		b24_lease_exclude_others();
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+commit(B24Delivery *d, B24Store *store)
+{
+	b24_store_close(store);
+	PopActiveSnapshot();
+
+	/* what is sent next must not be forgotten, whatever synchronous_commit is */
+	ForceSyncCommit();
+	if (d->in_call)
+	{
+		SPI_commit();
+		SPI_start_transaction();
+	}
+	else
+	{
+		CommitTransactionCommand();
+
+		/* autovacuum has to know of the rows that die here */
+		pgstat_report_stat(false);
+	}
+	MemoryContextSwitchTo(d->scratch);
+}
+
+/*
+ * After an error in a transaction.  In a procedure it is the caller's; here it
+ * is reported, and everything is tried again a little later.
+ */
+static void
+recover_from_error(B24Delivery *d)
+{
+	/* with nothing to lose, this process may as well begin anew */
+	if (d->in_call || (d->failures >= MAX_FAILURES && !b24_ledger_is_busy(d)))
+		PG_RE_THROW();
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(d->scratch);
+	EmitErrorReport();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(d->scratch);
+	FlushErrorState();
+	RESUME_INTERRUPTS();
+}
+
+/* When to try again after so many errors in a row. */
+static int64
+after_errors(int count)
+{
+	int64		pause = MIN_PAUSE_MS;
+
+	while (--count > 0 && pause < MAX_PAUSE_MS)
+		pause *= 2;
+	return b24_now_ms() + Min(pause, MAX_PAUSE_MS);
+}
+
+/* Neither results nor anything else: what was claimed was the matter. */
+void
+b24_ledger_failed(B24Delivery *d)
+{
+	if (++d->failures >= MAX_FAILURES)
+		d->paused_until_ms = after_errors(d->failures - MAX_FAILURES + 1);
+	d->cautious = CAUTIOUS;
+}
+
+/*
+ * Writes up to count of a server's results.  Some of them make jobs due: those
+ * that are tried again, and those that waited.
+ */
+static void
+write_results(B24Delivery *d, B24Destination *server, int count)
+{
+	B24Outcome *outcomes = palloc(count * sizeof(B24Outcome));
+	int			n = 0;
+	long		due_ms;
+	bool		skipped;
+
+	for (B24Errand *e = server->ended.first; e != NULL && n < count; e = e->next)
+		b24_errand_outcome(e, &server->settings, &outcomes[n++]);
+	due_ms = b24_backlog_write(server->name, outcomes, n, d->lease, &skipped);
+	if (due_ms >= 0)
+		d->look_at_ms = b24_earlier_ms(d->look_at_ms, b24_now_ms() + due_ms);
+	if (skipped)
+		d->look_over_at_ms = b24_earlier_ms(d->look_over_at_ms, b24_now_ms() + LOCKED_EVERY_MS);
+}
+
+/* They are on disk: forget them. */
+static void
+drop_results(B24Delivery *d, B24Destination *server, int count)
+{
+	while (count-- > 0)
+	{
+		if (!server->ended.first->unsent)
+			d->finished++;
+		b24_sender_free_errand(b24_queue_pop(&server->ended));
+	}
+}
+
+/* Does an error speak of what was asked for, and not of this server's state? */
+static bool
+is_about_data(int sqlstate)
+{
+	int			class = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return class == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_FDW_ERROR);
+}
+
+/*
+ * Takes over a claimed job: from here on it is ours to end, in whatever way.
+ * A job that raises an error by what it says is parked, and holds up no other.
+ */
+static void
+take_over(B24Delivery *d, B24Destination *server, const B24Claim *claim)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	B24Errand  *errand = b24_errand_new(d->errands, claim);
+	B24Problem	problem;
+
+	b24_queue_push(&server->fresh, errand);
+	errand->verdict = B24_VERDICT_PARKED;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		if (b24_errand_read(errand, claim))
+		{
+			B24Sender	   *sender = b24_sender_find(server, d->inbox, claim->owner,
+													&problem);
+
+			if (sender == NULL)
+				b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
+			else
+			{
+				errand->user = sender;
+				sender->errands++;
+				b24_errand_prepare(errand, sender->exchange);
+			}
+		}
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(old);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		if (!is_about_data(error->sqlerrcode))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(old);
+		CurrentResourceOwner = owner;
+		b24_problem(&problem, B24_BAD_ARGUMENT, "%s", error->message);
+		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
+	}
+	PG_END_TRY();
+}
+
+/* Claims what a server's stock lacks. */
+static void
+claim_for(B24Delivery *d, B24Destination *server, TimestampTz until)
+{
+	List	   *claims;
+	ListCell   *cell;
+	int			target;
+
+	b24_destination_load(server);
+	target = b24_destination_stock(server);
+	if (server->stock.count > target / 2)
+		return;
+	claims = b24_backlog_claim(server->name, until,
+							   d->cautious > 0 ? 1 : target - server->stock.count,
+							   d->lease, &server->position, &server->more);
+	foreach(cell, claims)
+		take_over(d, server, lfirst(cell));
+	if (d->look_over_at_ms < 0)
+		d->look_over_at_ms = Max(b24_now_ms(), d->looked_over_at_ms + LOOK_OVER_EVERY_MS);
+}
+
+/*
+ * Moves back to what is to be looked at.  Jobs that come due later than what
+ * was looked at are found anyway; others are those of transactions that were
+ * long under way, of whom we are told, and what was passed over since somebody
+ * had locked it, for which all is looked over now and then.
+ */
+static void
+move_back(B24Delivery *d)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	List	   *names = NIL;
+	ListCell   *cell;
+
+	if (now < d->looked_at ||
+		(d->look_over_at_ms >= 0 && b24_now_ms() >= d->look_over_at_ms))
+		d->since = DT_NOBEGIN;
+	d->looked_at = now;
+	if (d->since == DT_NOBEGIN)
+	{
+		names = b24_backlog_servers();
+		b24_backlog_recover(d->lease);
+		b24_backlog_unblock();
+		d->looked_over_at_ms = b24_now_ms();
+		d->look_over_at_ms = -1;
+	}
+	if (servers_changed)
+		names = list_concat(names, b24_backlog_known_servers());
+	servers_changed = false;
+	foreach(cell, names)
+		b24_destination_load(find_destination(d, lfirst(cell)));
+	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+	{
+		if (d->since <= s->position.at)
+		{
+			s->position.at = d->since;
+			s->position.id = 0;
+		}
+	}
+}
+
+/*
+ * Looks what there is: claims what is due, and notes when the next will be.
+ * Servers that are blocked are left alone.
+ */
+static void
+look(B24Delivery *d)
+{
+	/* a dump may just have been read into this database */
+	d->away = !b24_home_is_here();
+	d->look_at_ms = -1;
+	if (d->away)
+		return;
+	move_back(d);
+	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+	{
+		B24Due		due;
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (!b24_backlog_next(s->name, &s->position, &due))
+		{
+			s->more = false;
+			continue;
+		}
+		if (due.at <= now && b24_now_ms() >= s->blocked_until_ms)
+		{
+			claim_for(d, s, due.until);
+			if (s->more || !b24_backlog_next(s->name, &s->position, &due))
+				continue;
+		}
+		if (!s->more)
+			d->look_at_ms = b24_earlier_ms(d->look_at_ms,
+									Max(b24_now_ms() + Max(due.at - now + 999, 0) / 1000,
+										s->blocked_until_ms));
+	}
+}
+
+/* Deletes what has been kept long enough, a piece at a time. */
+void
+b24_ledger_prune(B24Delivery *d, B24Destination *server)
+{
+	B24Store	store;
+	int			deleted;
+
+	server->prune_at_ms = b24_now_ms() + PRUNE_EVERY_MS;
+	if (server->settings.retention_s <= 0)
+		return;
+	PG_TRY();
+	{
+		begin(d, &store, false);
+		deleted = b24_backlog_prune(server->name, server->settings.retention_s,
+									PRUNE_AT_ONCE);
+		commit(d, &store);
+		server->prune_on = deleted == PRUNE_AT_ONCE;
+		if (server->prune_on)
+			server->prune_at_ms = b24_now_ms() + PRUNE_ON_MS;
+	}
+	PG_CATCH();
+	{
+		recover_from_error(d);
+		server->prune_on = false;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * What was claimed in a transaction that came to nothing was not claimed, and
+ * what was looked at in it was not.
+ */
+static void
+forget_fresh(B24Delivery *d)
+{
+	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+	{
+		while (s->fresh.count > 0)
+			b24_sender_free_errand(b24_queue_pop(&s->fresh));
+	}
+
+	servers_changed = true;
+	d->look_at_ms = b24_now_ms();
+	d->look_over_at_ms = b24_now_ms() + LOOK_OVER_EVERY_MS;
+
+	/* claimed by itself, it is the one that cannot be, and passed over */
+	d->since = d->cautious > 0 ? DT_NOEND : DT_NOBEGIN;
+}
+
+/* Claimed, and on disk: sent next, or already at its end. */
+static void
+stock_fresh(B24Delivery *d)
+{
+	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+	{
+		B24Errand  *errand;
+
+		while ((errand = b24_queue_pop(&s->fresh)) != NULL)
+		{
+			if (errand->job != NULL && errand->problem.status == B24_OK)
+				b24_queue_push(&s->stock, errand);
+			else
+				b24_ledger_end_errand(d, s, errand);
+		}
+	}
+}
+
+/* Results and claims, in one transaction; false if there was an error. */
+bool
+b24_ledger_work(B24Delivery *d, bool claim)
+{
+	volatile bool ok = true;
+	B24Store	store;
+
+	PG_TRY();
+	{
+		begin(d, &store, true);
+		for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+		{
+			if (s->ended.count > 0)
+				write_results(d, s, s->ended.count);
+		}
+		if (claim)
+			look(d);
+		commit(d, &store);
+	}
+	PG_CATCH();
+	{
+		ok = false;
+		recover_from_error(d);
+	}
+	PG_END_TRY();
+	if (!ok)
+	{
+		forget_fresh(d);
+		return false;
+	}
+	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+		drop_results(d, s, s->ended.count);
+	stock_fresh(d);
+	if (claim)
+		d->since = DT_NOEND;
+	if (claim && d->cautious > 0)
+		d->cautious--;
+	d->failures = 0;
+	d->paused_until_ms = 0;
+	b24_wake_finished();
+	return true;
+}
+
+/* One result in a transaction of its own; false if there was an error. */
+static bool
+write_one(B24Delivery *d, B24Destination *server)
+{
+	volatile bool ok = true;
+	B24Store	store;
+
+	PG_TRY();
+	{
+		begin(d, &store, true);
+		write_results(d, server, 1);
+		commit(d, &store);
+	}
+	PG_CATCH();
+	{
+		ok = false;
+		recover_from_error(d);
+	}
+	PG_END_TRY();
+	if (ok)
+		drop_results(d, server, 1);
+	return ok;
+}
+
+/*
+ * All of them together could not be written: one by one, then.  Those that
+ * still cannot are set aside for a while, so that they do not hold up others.
+ */
+void
+b24_ledger_write_one_by_one(B24Delivery *d)
+{
+	bool		failed = false;
+
+	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+	{
+		while (s->ended.count > 0)
+		{
+			if (!write_one(d, s))
+			{
+				failed = true;
+				b24_queue_push(&s->stuck, b24_queue_pop(&s->ended));
+			}
+		}
+	}
+	d->stuck_failures = failed ? d->stuck_failures + 1 : 0;
+	d->stuck_until_ms = failed ? after_errors(d->stuck_failures) : 0;
+	b24_wake_finished();
+}
+
+/* Tries those again that were set aside. */
+void
+b24_ledger_write_stuck(B24Delivery *d)
+{
+	if (d->stuck_until_ms == 0 || b24_now_ms() < d->stuck_until_ms)
+		return;
+	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+	{
+		B24Errand  *errand;
+
+		while ((errand = b24_queue_pop(&s->stuck)) != NULL)
+			b24_ledger_end_errand(d, s, errand);
+	}
+	b24_ledger_write_one_by_one(d);
+}
+
+void
+b24_ledger_warn_if_away(const B24Delivery *d)
+{
+	if (d->away && !d->in_call)
+		ereport(WARNING,
+				(errmsg(B24_AWAY_MESSAGE), errhint(B24_AWAY_HINT)));
+}
+
+/*
+ * Looks whether the jobs of this database are to be delivered from here, and
+ * takes a lease if they are.
+ */
+void
+b24_ledger_settle_in(B24Delivery *d)
+{
+	B24Store	store;
+
+	begin(d, &store, false);
+	d->away = !b24_home_is_here();
+	if (!d->away && d->lease == 0)
+		d->lease = b24_lease_take();
+	commit(d, &store);
+	b24_ledger_warn_if_away(d);
+}
+

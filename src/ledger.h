@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.h
+ *	  The transactions of a delivery: results are written, and jobs claimed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_LEDGER_H
+#define BILL24_LEDGER_H
+
+#include "delivery.h"
+#include "destination.h"
+
+struct B24Delivery
+{
+	MemoryContext context;
+	MemoryContext errands;
+	MemoryContext scratch;		/* of one step */
+	bool		in_call;		/* of bill24_work, so SPI has the transactions */
+	bool		away;			/* these jobs are not ours to deliver */
+	int64		lease;
+	B24Inbox   *inbox;
+	B24Destination *destinations;
+	int			in_flight;
+	int64		finished;
+
+	int64		look_at_ms;		/* when something is due, -1 if nothing is */
+	TimestampTz since;			/* what is due since then is to be looked at */
+	TimestampTz looked_at;		/* the clock then */
+	int64		look_over_at_ms;	/* when to look at all once more, or -1 */
+	int64		looked_over_at_ms;
+	int64		ended_since_ms; /* the oldest result that is not written */
+	int64		paused_until_ms;	/* after an error */
+	int			failures;		/* in a row */
+	int			cautious;		/* claims one by one, so many times more */
+	int64		stuck_until_ms;
+	int			stuck_failures; /* in a row */
+};
+
+extern int64 b24_now_ms(void);
+extern int64 b24_earlier_ms(int64 a, int64 b);
+
+extern void b24_ledger_open(B24Delivery *d);
+extern void b24_ledger_settle_in(B24Delivery *d);
+extern void b24_ledger_warn_if_away(const B24Delivery *d);
+extern void b24_ledger_end_errand(B24Delivery *d, B24Destination *server,
+								  B24Errand *errand);
+extern int	b24_ledger_count(const B24Delivery *d);
+extern bool b24_ledger_is_busy(const B24Delivery *d);
+extern bool b24_ledger_work(B24Delivery *d, bool claim);
+extern void b24_ledger_failed(B24Delivery *d);
+extern void b24_ledger_write_one_by_one(B24Delivery *d);
+extern void b24_ledger_write_stuck(B24Delivery *d);
+extern void b24_ledger_prune(B24Delivery *d, B24Destination *server);
+
+#endif							/* BILL24_LEDGER_H */
