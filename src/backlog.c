@@ -382,7 +382,13 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 	values[6] = TimestampTzGetDatum(now);
 	count = b24_store_run(&find, values, NULL);
 	*more = count == limit;
-	if (count > 0)
+	if (count < limit && position->at < Min(until, now))
+	{
+		/* all that is due, but for what somebody has locked */
+		position->at = Min(until, now);
+		position->id = 0;
+	}
+	else if (count > 0)
 	{
 		TimestampTz last = DatumGetTimestampTz(b24_store_value(count - 1, 10, NULL));
 

@@ -288,7 +288,9 @@ clear_reply(B24Job *job)
 static void
 fail_unsent(B24Job *job)
 {
-	leave(job, job->reply.status, false);
+	/* where nobody can log in because nobody answers, the server is down */
+	leave(job, job->reply.status,
+		  job->reply.of_login && job->reply.status == B24_UNREACHABLE);
 	push_done(job);
 }
 

@@ -184,7 +184,7 @@ SELECT try($$UPDATE bill24.outbox SET key = 'x'$$);
 SELECT try($$DELETE FROM bill24.outbox$$);
 SELECT try($$TRUNCATE bill24.outbox$$);
 SELECT try($$SELECT nextval('bill24.outbox_id_seq')$$);
-SELECT try($$SELECT last_value FROM bill24.outbox_id_seq$$);
+SELECT try($$SELECT setval('bill24.outbox_id_seq', 1)$$);
 SET row_security = off;
 SELECT try($$SELECT count(*) FROM bill24.outbox$$);
 SELECT try($$SELECT bill24_enqueue('delete_customer', '{"sync_code": "clerk again"}') > 0$$);

@@ -47,8 +47,7 @@ SELECT * FROM now;
 
 -- the third opens the circuit, whatever the kind
 SELECT control('fault', '{"kind": "status", "status": 500, "path": "/instant_payment/get_wallet_balance"}');
-SELECT control('fault', '{"kind": "drop_before", "path": "/instant_payment/get_wallet_balance"}');
-SELECT control('fault', '{"kind": "drop_after", "path": "/instant_payment/get_wallet_balance"}');
+SELECT control('fault', '{"kind": "half_body", "path": "/instant_payment/get_wallet_balance"}');
 SELECT control('fault', '{"kind": "status", "status": 500, "path": "/instant_payment/get_wallet_balance"}');
 :call;
 :call;

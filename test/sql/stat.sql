@@ -38,7 +38,7 @@ SELECT control('fault', '{"kind": "status", "status": 429, "path": "/instant_pay
 SELECT balance();
 SELECT control('fault', '{"kind": "status", "status": 500, "path": "/instant_payment/get_wallet_balance"}');
 SELECT balance();
-SELECT control('fault', '{"kind": "drop_after", "count": 2, "path": "/instant_payment/get_wallet_balance"}');
+SELECT control('fault', '{"kind": "half_body", "path": "/instant_payment/get_wallet_balance"}');
 SELECT balance();
 SELECT control('fault', '{"kind": "hang", "path": "/instant_payment/get_wallet_balance"}');
 SELECT balance();
