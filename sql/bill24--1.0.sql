@@ -370,6 +370,7 @@ COMMENT ON SEQUENCE bill24.outbox_id_seq IS
 CREATE TABLE bill24.outbox (
 	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bill24.outbox_id_seq'),
 	server text COLLATE "C" NOT NULL,
+	account bigint NOT NULL DEFAULT 0,
 	operation text COLLATE "C" NOT NULL,
 	key text COLLATE "C" NOT NULL,
 	request jsonb NOT NULL,
@@ -397,9 +398,9 @@ CREATE TABLE bill24.outbox (
 		END)
 );
 CREATE INDEX outbox_due ON bill24.outbox (next_attempt_at, id, server) WHERE next_attempt_at IS NOT NULL;
-CREATE INDEX outbox_key ON bill24.outbox (server, key, id) WHERE finished_at IS NULL;
-CREATE INDEX outbox_active ON bill24.outbox (server, key, id) WHERE state IN ('sending', 'unknown', 'parked');
-CREATE INDEX outbox_waiting ON bill24.outbox (server, key, id) WHERE state = 'waiting';
+CREATE INDEX outbox_key ON bill24.outbox (server, account, key, id) WHERE finished_at IS NULL;
+CREATE INDEX outbox_active ON bill24.outbox (server, account, key, id) WHERE state IN ('sending', 'unknown', 'parked');
+CREATE INDEX outbox_waiting ON bill24.outbox (server, account, key, id) WHERE state = 'waiting';
 CREATE INDEX outbox_finished ON bill24.outbox (server, finished_at) WHERE finished_at IS NOT NULL;
 ALTER SEQUENCE bill24.outbox_id_seq OWNED BY bill24.outbox.id;
 GRANT SELECT ON SEQUENCE bill24.outbox_id_seq TO PUBLIC;	-- for dumps
@@ -408,8 +409,9 @@ COMMENT ON TABLE bill24.outbox IS
 'what is to be sent after commit: one row a job, in order per server and key';
 COMMENT ON COLUMN bill24.outbox.id IS 'number of the job; the jobs of a key are sent in this order';
 COMMENT ON COLUMN bill24.outbox.server IS 'name of the foreign server';
+COMMENT ON COLUMN bill24.outbox.account IS 'number of the merchant''s account; the jobs of different accounts have nothing to do with one another';
 COMMENT ON COLUMN bill24.outbox.operation IS 'create_customer and so on: the function''s name without its prefix';
-COMMENT ON COLUMN bill24.outbox.key IS 'what the job is about, mostly a sync_code; jobs of one key are sent one after the other';
+COMMENT ON COLUMN bill24.outbox.key IS 'what the job is about, mostly a sync_code; jobs of one key (of the same account and server) are sent one after the other';
 COMMENT ON COLUMN bill24.outbox.request IS 'the arguments by name, as they go on the wire';
 COMMENT ON COLUMN bill24.outbox.owner IS 'who enqueued it, and with whose user mapping it is sent';
 COMMENT ON COLUMN bill24.outbox.state IS 'queued, waiting (behind an earlier job of its key), sending, unknown (its outcome; looked up next), parked (a person decides), or done, failed, cancelled';
@@ -465,7 +467,7 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION bill24_customer_trigger() IS
 'AFTER trigger that keeps the customers at Bill24 like the rows of a table; its arguments are ''field=column'', and perhaps ''server=...'' and ''mode='' with outbox, call or dry_run';
 
-CREATE VIEW bill24.queue AS
+CREATE VIEW bill24.queue WITH (security_barrier) AS
 SELECT server, operation, state, pg_catalog.count(*) AS jobs,
 	pg_catalog.min(created_at) AS oldest_created_at,
 	pg_catalog.now() - pg_catalog.min(created_at) AS oldest_age,

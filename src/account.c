@@ -143,27 +143,44 @@ find_mapping(Oid serverid, Oid userid, List **list)
 	return true;
 }
 
-/* Accounts that would log in alike may share what they got. */
 static void
-make_digest(B24Account *account)
+digest_of(const char *const *parts, int count, uint8 *digest)
 {
 	StringInfoData all;
-	const char *const parts[] = {
-		account->base_url, account->secrets.token, account->secrets.client_id,
-		account->secrets.secret
-	};
 
 	initStringInfo(&all);
-	for (int i = 0; i < lengthof(parts); i++)
+	for (int i = 0; i < count; i++)
 	{
 		if (parts[i] != NULL)
 			appendStringInfoString(&all, parts[i]);
 		appendStringInfoChar(&all, '\0');
 	}
-	if (!b24_sha256(all.data, all.len, account->digest))
+	if (!b24_sha256(all.data, all.len, digest))
 		elog(ERROR, "could not compute a digest");
 	explicit_bzero(all.data, all.len);
 	pfree(all.data);
+}
+
+/*
+ * Accounts that would log in alike may share what they got.  Those of one
+ * merchant, also when its secret is a new one, have the same customers, and so
+ * the order of their jobs counts.
+ */
+static void
+make_digest(B24Account *account)
+{
+	const char *const all[] = {
+		account->base_url, account->secrets.token, account->secrets.client_id,
+		account->secrets.secret
+	};
+	const char *const merchant[] = {
+		account->secrets.token, account->secrets.client_id
+	};
+	uint8		digest[B24_SHA256_LENGTH];
+
+	digest_of(all, lengthof(all), account->digest);
+	digest_of(merchant, lengthof(merchant), digest);
+	memcpy(&account->number, digest, sizeof(account->number));
 }
 
 /* A text of the catalog in UTF-8, NULL if it cannot be told in that. */

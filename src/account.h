@@ -28,6 +28,9 @@ typedef struct B24Account
 
 	/* Equal for accounts that may share a bearer token. */
 	uint8		digest[B24_SHA256_LENGTH];
+
+	/* Equal for accounts of the same merchant; tells nothing of its secrets. */
+	int64		number;
 } B24Account;
 
 /* What is set for a server. */

@@ -36,8 +36,9 @@
 #include "lease.h"
 #include "store.h"
 
-/* So many updates of a key become one at a time. */
-#define MAX_MERGE 1000
+/* So many updates of a key become one at a time, and so many of all keys. */
+#define MAX_MERGE 100
+#define MAX_MERGE_ALL 1000
 
 static ArrayType *
 id_array(const int64 *ids, int count)
@@ -70,12 +71,12 @@ b24_backlog_servers(void)
 	static B24Statement find = {
 		"WITH RECURSIVE s AS ("
 		" (SELECT server FROM bill24.outbox WHERE finished_at IS NULL"
-		"  ORDER BY server, key, id LIMIT 1)"
+		"  ORDER BY server, account, key, id LIMIT 1)"
 		" UNION ALL"
 		" SELECT n.server FROM s, LATERAL ("
 		"  SELECT o.server FROM bill24.outbox o"
 		"  WHERE o.finished_at IS NULL AND o.server > s.server"
-		"  ORDER BY o.server, o.key, o.id LIMIT 1) n)"
+		"  ORDER BY o.server, o.account, o.key, o.id LIMIT 1) n)"
 		" SELECT server FROM s"
 	};
 	uint64		count = b24_store_run(&find, NULL, NULL);
@@ -208,14 +209,15 @@ let_wait(const int64 *ids, const int64 *heads, int count)
  * The jobs behind this one that can be sent in one with it: those of the same
  * operation and owner that follow at once.  The last of them takes over the
  * values of all, the later over the earlier, and the others are done with it.
+ * Returns how many those are.
  */
-static void
+static int
 coalesce(const char *server, B24Claim *claim)
 {
 	static B24Statement find = {
 		"SELECT id, operation, owner::oid, attempts, request FROM bill24.outbox"
-		" WHERE server = $1 AND key = $2 AND finished_at IS NULL AND id > $3"
-		" ORDER BY id LIMIT $4", 4, {"text", "text", "bigint", "integer"}
+		" WHERE server = $1 AND account = $5 AND key = $2 AND finished_at IS NULL AND id > $3"
+		" ORDER BY id LIMIT $4", 5, {"text", "text", "bigint", "integer", "bigint"}
 	};
 	static B24Statement lock = {
 		"SELECT id FROM bill24.outbox WHERE id = ANY ($1)"
@@ -231,7 +233,7 @@ coalesce(const char *server, B24Claim *claim)
 	static B24Statement take_over = {
 		"UPDATE bill24.outbox SET request = $2 WHERE id = $1", 2, {"bigint", "jsonb"}
 	};
-	Datum		values[4];
+	Datum		values[5];
 	int64		ids[MAX_MERGE + 1];
 	Datum		requests[MAX_MERGE + 1];
 	Datum		merged = JsonbPGetDatum(claim->request);
@@ -240,11 +242,12 @@ coalesce(const char *server, B24Claim *claim)
 	int			count = 1;
 
 	if (!JB_ROOT_IS_OBJECT(claim->request))
-		return;
+		return 0;
 	values[0] = CStringGetTextDatum(server);
 	values[1] = CStringGetTextDatum(claim->key);
 	values[2] = Int64GetDatum(claim->id);
 	values[3] = Int32GetDatum(MAX_MERGE);
+	values[4] = Int64GetDatum(claim->account);
 	found = (int) b24_store_run(&find, values, NULL);
 	ids[0] = claim->id;
 	for (int i = 0; i < found; i++)
@@ -262,7 +265,7 @@ coalesce(const char *server, B24Claim *claim)
 
 	/* one that a person has at the moment ends the row */
 	if (count == 1)
-		return;
+		return 0;
 	values[0] = PointerGetDatum(id_array(ids + 1, count - 1));
 	locked = (int) b24_store_run(&lock, values, NULL);
 	found = 1;
@@ -271,10 +274,18 @@ coalesce(const char *server, B24Claim *claim)
 		found++;
 	count = found;
 	if (count == 1)
-		return;
+		return 0;
 
 	for (int i = 1; i < count; i++)
+	{
+		Jsonb	   *before = DatumGetJsonbP(merged);
+
 		merged = DirectFunctionCall2(jsonb_concat, merged, requests[i]);
+		if (before != DatumGetJsonbP(merged))
+			pfree(before);
+		if (requests[i] != merged)
+			pfree(DatumGetPointer(requests[i]));
+	}
 	values[0] = PointerGetDatum(id_array(ids, count - 1));
 	values[1] = Int64GetDatum(ids[count - 1]);
 	b24_store_run(&merge, values, NULL);
@@ -283,6 +294,7 @@ coalesce(const char *server, B24Claim *claim)
 	values[0] = Int64GetDatum(claim->id);
 	values[1] = merged;
 	b24_store_run(&take_over, values, NULL);
+	return count - 1;
 }
 
 static void
@@ -346,16 +358,19 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 		"SELECT c.id, c.operation, c.key, c.request, c.owner::oid,"
 		" c.state = 'unknown', c.attempts,"
 		" COALESCE("
-		"  (SELECT a.id FROM bill24.outbox a WHERE a.server = c.server AND a.key = c.key"
+		"  (SELECT a.id FROM bill24.outbox a WHERE a.server = c.server"
+		"   AND a.account = c.account AND a.key = c.key"
 		"   AND a.state IN ('sending', 'unknown', 'parked') AND a.id <> c.id"
 		"   AND (c.state = 'queued' OR a.id < c.id OR a.leased_by IS NOT NULL)"
-		"   ORDER BY a.server, a.key, a.id LIMIT 1),"
+		"   ORDER BY a.server, a.account, a.key, a.id LIMIT 1),"
 		"  CASE WHEN c.state = 'unknown' THEN c.id ELSE"
-		"   (SELECT h.id FROM bill24.outbox h WHERE h.server = c.server AND h.key = c.key"
-		"    AND h.finished_at IS NULL ORDER BY h.server, h.key, h.id LIMIT 1) END),"
+		"   (SELECT h.id FROM bill24.outbox h WHERE h.server = c.server"
+		"    AND h.account = c.account AND h.key = c.key"
+		"    AND h.finished_at IS NULL ORDER BY h.server, h.account, h.key, h.id LIMIT 1) END),"
 		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($4) AND EXISTS ("
-		"  SELECT FROM bill24.outbox f WHERE f.server = c.server AND f.key = c.key"
-		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at"
+		"  SELECT FROM bill24.outbox f WHERE f.server = c.server"
+		"  AND f.account = c.account AND f.key = c.key"
+		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at, c.account"
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
 		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
 		" AND (c.next_attempt_at <= $7 OR c.next_attempt_at = c.created_at)"
@@ -371,6 +386,7 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 	int64	   *waiting;
 	int64	   *heads;
 	int			wait_count = 0;
+	int			merged = 0;
 
 	values[0] = CStringGetTextDatum(server);
 	values[1] = TimestampTzGetDatum(until);
@@ -412,6 +428,7 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 		}
 		claim = palloc(sizeof(B24Claim));
 		claim->id = id;
+		claim->account = DatumGetInt64(b24_store_value(i, 11, NULL));
 		claim->operation = b24_store_text(i, 2);
 		claim->key = b24_store_text(i, 3);
 		claim->request = DatumGetJsonbPCopy(b24_store_value(i, 4, NULL));
@@ -427,7 +444,10 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 	if (wait_count > 0)
 		let_wait(waiting, heads, wait_count);
 	foreach(cell, followed)
-		coalesce(server, lfirst(cell));
+	{
+		if (merged < MAX_MERGE_ALL)
+			merged += coalesce(server, lfirst(cell));
+	}
 	mark_claimed(claims, "sending", false, lease);
 	mark_claimed(claims, "unknown", true, lease);
 	return claims;
@@ -438,29 +458,33 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
  * it has ended.  Returns how many do; *skipped tells that a person has one.
  */
 static uint64
-free_keys(const char *server, char *const *keys, int count, bool *skipped)
+free_keys(const char *server, const int64 *accounts, char *const *keys, int count,
+		  bool *skipped)
 {
 	static B24Statement find = {
-		"SELECT h.id FROM pg_catalog.unnest($2) k, LATERAL ("
-		" SELECT o.id, o.state FROM bill24.outbox o WHERE o.server = $1 AND o.key = k"
-		" AND o.finished_at IS NULL ORDER BY o.server, o.key, o.id LIMIT 1) h"
+		"SELECT h.id FROM unnest($2, $3) AS k(account, key), LATERAL ("
+		" SELECT o.id, o.state FROM bill24.outbox o WHERE o.server = $1"
+		" AND o.account = k.account AND o.key = k.key"
+		" AND o.finished_at IS NULL ORDER BY o.server, o.account, o.key, o.id LIMIT 1) h"
 		" WHERE h.state = 'waiting' AND NOT EXISTS ("
-		"  SELECT FROM bill24.outbox a WHERE a.server = $1 AND a.key = k"
+		"  SELECT FROM bill24.outbox a WHERE a.server = $1"
+		"  AND a.account = k.account AND a.key = k.key"
 		"  AND a.state IN ('sending', 'unknown', 'parked'))",
-		2, {"text", "text[]"}
+		3, {"text", "bigint[]", "text[]"}
 	};
 	static B24Statement go_on = {
 		"UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
 		" WHERE id = ANY (ARRAY(SELECT o.id FROM bill24.outbox o WHERE o.id = ANY ($1)"
 		"  AND o.state = 'waiting' FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
 	};
-	Datum		values[2];
+	Datum		values[3];
 	int			found;
 	int64	   *ids;
 	uint64		freed;
 
 	values[0] = CStringGetTextDatum(server);
-	values[1] = PointerGetDatum(text_array(keys, count));
+	values[1] = PointerGetDatum(id_array(accounts, count));
+	values[2] = PointerGetDatum(text_array(keys, count));
 	found = (int) b24_store_run_latest(&find, values);
 	*skipped = false;
 	if (found == 0)
@@ -476,12 +500,12 @@ free_keys(const char *server, char *const *keys, int count, bool *skipped)
 
 /* The same for one key, whoever ended its job. */
 void
-b24_backlog_free_key(const char *server, const char *key)
+b24_backlog_free_key(const char *server, int64 account, const char *key)
 {
 	char	   *copy = unconstify(char *, key);
 	bool		ignored;		/* all is looked over when this transaction ends */
 
-	free_keys(server, &copy, 1, &ignored);
+	free_keys(server, &account, &copy, 1, &ignored);
 }
 
 /*
@@ -521,6 +545,7 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 	Datum	   *column[COLUMNS];
 	bool	   *nulls[COLUMNS];
 	char	  **keys = palloc(count * sizeof(char *));
+	int64	   *accounts = palloc(count * sizeof(int64));
 	int			finished = 0;
 	long		due_ms = -1;
 
@@ -548,7 +573,10 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 		nulls[7][i] = o->error == NULL;
 		column[7][i] = nulls[7][i] ? (Datum) 0 : CStringGetTextDatum(o->error);
 		if (o->finished)
+		{
+			accounts[finished] = o->account;
 			keys[finished++] = unconstify(char *, o->key);
+		}
 	}
 	for (int c = 0; c < COLUMNS; c++)
 	{
@@ -565,7 +593,7 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 	values[COLUMNS] = Int64GetDatum(lease);
 	b24_store_run(&write, values, NULL);
 	*skipped = false;
-	if (finished > 0 && free_keys(server, keys, finished, skipped) > 0)
+	if (finished > 0 && free_keys(server, accounts, keys, finished, skipped) > 0)
 		due_ms = 0;
 	return due_ms;
 }
@@ -675,19 +703,20 @@ b24_backlog_unblock(void)
 {
 	static B24Statement unblock = {
 		"WITH RECURSIVE w AS ("
-		" (SELECT server, key, id FROM bill24.outbox WHERE state = 'waiting'"
-		"  ORDER BY server, key, id LIMIT 1)"
+		" (SELECT server, account, key, id FROM bill24.outbox WHERE state = 'waiting'"
+		"  ORDER BY server, account, key, id LIMIT 1)"
 		" UNION ALL"
-		" SELECT n.server, n.key, n.id FROM w, LATERAL ("
-		"  SELECT o.server, o.key, o.id FROM bill24.outbox o WHERE o.state = 'waiting'"
-		"  AND (o.server, o.key) > (w.server, w.key)"
-		"  ORDER BY o.server, o.key, o.id LIMIT 1) n)"
+		" SELECT n.server, n.account, n.key, n.id FROM w, LATERAL ("
+		"  SELECT o.server, o.account, o.key, o.id FROM bill24.outbox o WHERE o.state = 'waiting'"
+		"  AND (o.server, o.account, o.key) > (w.server, w.account, w.key)"
+		"  ORDER BY o.server, o.account, o.key, o.id LIMIT 1) n)"
 		" UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
 		" WHERE id = ANY (ARRAY(SELECT o.id FROM w, LATERAL (SELECT u.id FROM bill24.outbox u"
-		"   WHERE u.server = w.server AND u.key = w.key AND u.finished_at IS NULL"
-		"   ORDER BY u.server, u.key, u.id LIMIT 1) h, bill24.outbox o"
+		"   WHERE u.server = w.server AND u.account = w.account AND u.key = w.key"
+		"   AND u.finished_at IS NULL ORDER BY u.server, u.account, u.key, u.id LIMIT 1) h, bill24.outbox o"
 		"  WHERE h.id = w.id AND o.id = w.id AND o.state = 'waiting' AND NOT EXISTS ("
-		"   SELECT FROM bill24.outbox a WHERE a.server = w.server AND a.key = w.key"
+		"   SELECT FROM bill24.outbox a WHERE a.server = w.server"
+		"   AND a.account = w.account AND a.key = w.key"
 		"   AND a.state IN ('sending', 'unknown', 'parked'))"
 		"  FOR UPDATE OF o SKIP LOCKED))"
 	};

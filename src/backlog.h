@@ -33,6 +33,7 @@ typedef struct B24Due
 typedef struct B24Claim
 {
 	int64		id;
+	int64		account;
 	char	   *operation;
 	char	   *key;
 	Jsonb	   *request;
@@ -45,6 +46,7 @@ typedef struct B24Claim
 typedef struct B24Outcome
 {
 	int64		id;
+	int64		account;
 	const char *key;
 	const char *state;
 	bool		finished;
@@ -66,6 +68,6 @@ extern long b24_backlog_write(const char *server, const B24Outcome *outcomes,
 extern void b24_backlog_recover(int64 mine);
 extern int	b24_backlog_unblock(void);
 extern int	b24_backlog_prune(const char *server, int retention_s, int limit);
-extern void b24_backlog_free_key(const char *server, const char *key);
+extern void b24_backlog_free_key(const char *server, int64 account, const char *key);
 
 #endif							/* BILL24_BACKLOG_H */

@@ -67,14 +67,33 @@ put_stock_back(B24Delivery *d, B24Destination *server)
 	server->more = false;
 }
 
+/*
+ * How many requests to one server may be in flight here: all of them share the
+ * descriptors of this process, of which a server that does not answer must
+ * leave some to the others.
+ */
+static int
+share_of_one(const B24Delivery *d)
+{
+	int			all = b24_pool_capacity();
+	int			busy = 0;
+
+	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
+		busy += s->in_flight > 0 || s->stock.count > 0;
+	return Max((all - all / 8) / Max(busy, 1), 1);
+}
+
 static void
 send_stock(B24Delivery *d)
 {
+	int			share = share_of_one(d);
+
 	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
 		int64		now = b24_now_ms();
 
-		while (s->stock.count > 0 && now >= s->blocked_until_ms)
+		while (s->stock.count > 0 && now >= s->blocked_until_ms &&
+			   s->in_flight < share)
 		{
 			B24Errand  *errand = s->stock.first;
 			long		wait_ms = 0;

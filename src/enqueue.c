@@ -109,6 +109,6 @@ bill24_enqueue(PG_FUNCTION_ARGS)
 	job.key = key_of(job.endpoint, draft->arguments);
 	job.request = b24_arguments_to_jsonb(draft->arguments);
 	free_draft(draft);
-	id = b24_outbox_add(account->server, GetUserId(), &job, 1, NULL);
+	id = b24_outbox_add(account->server, account->number, GetUserId(), &job, 1, NULL);
 	PG_RETURN_INT64(id);
 }

@@ -39,6 +39,7 @@ b24_errand_new(MemoryContext parent, const B24Claim *claim)
 	errand->callback.arg = errand;
 	MemoryContextRegisterResetCallback(context, &errand->callback);
 	errand->id = claim->id;
+	errand->account = claim->account;
 	errand->key = MemoryContextStrdup(context, claim->key);
 	errand->attempt = claim->attempt;
 	errand->unknown = claim->unknown;
@@ -216,6 +217,7 @@ b24_errand_outcome(const B24Errand *errand, const B24ServerSettings *settings,
 
 	memset(outcome, 0, sizeof(*outcome));
 	outcome->id = errand->id;
+	outcome->account = errand->account;
 	outcome->key = errand->key;
 	if (errand->unsent)
 	{

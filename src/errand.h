@@ -20,6 +20,7 @@ typedef struct B24Errand
 	void	   *user;			/* the owner's own */
 
 	int64		id;
+	int64		account;
 	char	   *key;
 	int			attempt;
 	bool		unknown;		/* it was so when it was claimed */

@@ -31,6 +31,7 @@ typedef struct Job
 {
 	int64		id;
 	char	   *server;
+	int64		account;
 	char	   *operation;
 	char	   *key;
 	char	   *state;
@@ -57,7 +58,7 @@ static void
 read_job(const B24Store *store, int64 id, bool lock, Job *job)
 {
 #define COLUMNS "SELECT server, operation, key, state, attempts," \
-	" leased_by IS NOT NULL, owner::oid, xmin FROM bill24.outbox WHERE id = $1"
+	" leased_by IS NOT NULL, owner::oid, xmin, account FROM bill24.outbox WHERE id = $1"
 	static B24Statement read = {COLUMNS, 1, {"bigint"}};
 	static B24Statement read_locked = {COLUMNS " FOR UPDATE", 1, {"bigint"}};
 	Datum		value = Int64GetDatum(id);
@@ -73,6 +74,7 @@ read_job(const B24Store *store, int64 id, bool lock, Job *job)
 				 errhint("Jobs are seen by the role that enqueued them. Finished jobs are deleted after the time in the server option retention.")));
 	job->id = id;
 	job->server = b24_store_text(0, 1);
+	job->account = DatumGetInt64(b24_store_value(0, 9, NULL));
 	job->operation = b24_store_text(0, 2);
 	job->key = b24_store_text(0, 3);
 	job->state = b24_store_text(0, 4);
@@ -126,7 +128,7 @@ finish(const Job *job, const char *state, const char *note)
 	values[1] = CStringGetTextDatum(state);
 	values[2] = CStringGetTextDatum(note != NULL ? note : "");
 	change(&end, values);
-	b24_backlog_free_key(job->server, job->key);
+	b24_backlog_free_key(job->server, job->account, job->key);
 }
 
 /* When a timeout that begins now is over. */
@@ -208,8 +210,8 @@ bill24_retry(PG_FUNCTION_ARGS)
 		3, {"bigint", "text", "integer"}
 	};
 	static B24Statement anew = {
-		"INSERT INTO bill24.outbox (server, operation, key, request, owner)"
-		" SELECT server, operation, key, request, owner FROM bill24.outbox WHERE id = $1"
+		"INSERT INTO bill24.outbox (server, account, operation, key, request, owner)"
+		" SELECT server, account, operation, key, request, owner FROM bill24.outbox WHERE id = $1"
 		" RETURNING id", 1, {"bigint"}
 	};
 	const B24Endpoint *endpoint;

@@ -44,7 +44,7 @@
 
 /* The columns that are not NULL in a new row, in the order of add_row. */
 static const char *const column_names[] = {
-	"id", "server", "operation", "key", "request", "owner", "state",
+	"id", "server", "account", "operation", "key", "request", "owner", "state",
 	"attempts", "next_attempt_at", "created_at"
 };
 
@@ -236,6 +236,7 @@ open_outbox(void)
 typedef struct Common
 {
 	Datum		server;
+	Datum		account;
 	Datum		state;
 	Datum		owner;
 	Datum		now;
@@ -247,7 +248,15 @@ static int64
 add_row(Outbox *o, Common *common, const B24NewJob *job, TupleTableSlot *slot)
 {
 	Datum		values[COLUMNS];
-	int64		id = nextval_internal(o->sequence, false);
+	int64		id;
+
+	if (VARSIZE(job->request) > B24_REQUEST_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the request is too large for the outbox"),
+				 errdetail("It has %u bytes, and may have %d.",
+						   (unsigned int) VARSIZE(job->request), B24_REQUEST_BYTES)));
+	id = nextval_internal(o->sequence, false);
 
 	if (common->endpoint != job->endpoint)
 	{
@@ -256,14 +265,15 @@ add_row(Outbox *o, Common *common, const B24NewJob *job, TupleTableSlot *slot)
 	}
 	values[0] = Int64GetDatum(id);
 	values[1] = common->server;
-	values[2] = common->operation;
-	values[3] = PointerGetDatum(job->key);
-	values[4] = JsonbPGetDatum(job->request);
-	values[5] = common->owner;
-	values[6] = common->state;
-	values[7] = Int32GetDatum(0);
-	values[8] = common->now;
+	values[2] = common->account;
+	values[3] = common->operation;
+	values[4] = PointerGetDatum(job->key);
+	values[5] = JsonbPGetDatum(job->request);
+	values[6] = common->owner;
+	values[7] = common->state;
+	values[8] = Int32GetDatum(0);
 	values[9] = common->now;
+	values[10] = common->now;
 
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, true, o->tupdesc->natts * sizeof(bool));
@@ -340,13 +350,14 @@ add_batch(Outbox *o, Relation relation, Common *common, const B24NewJob *jobs,
 }
 
 /*
- * Adds jobs in this order, and returns the number of the last one; ids, if it
- * is not NULL, takes the numbers of all.  Whoever calls this has checked that
- * the owner may send them.  Errors: 25006 in a read-only transaction.
+ * Adds jobs of an account (its number) in this order, and returns the number
+ * of the last one; ids, if it is not NULL, takes the numbers of all.  Whoever calls this has checked that
+ * the owner may send them.  Errors: 25006 in a read-only transaction, 54000 a
+ * request that is too large.
  */
 int64
-b24_outbox_add(const char *server, Oid owner, const B24NewJob *jobs, int count,
-			   int64 *ids)
+b24_outbox_add(const char *server, int64 account, Oid owner,
+			   const B24NewJob *jobs, int count, int64 *ids)
 {
 	Relation	relation;
 	Outbox	   *o;
@@ -365,6 +376,7 @@ b24_outbox_add(const char *server, Oid owner, const B24NewJob *jobs, int count,
 	o = outbox;
 	old = MemoryContextSwitchTo(context);
 	common.server = CStringGetTextDatum(server);
+	common.account = Int64GetDatum(account);
 	common.state = CStringGetTextDatum("queued");
 	common.owner = ObjectIdGetDatum(owner);
 	common.now = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());

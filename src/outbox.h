@@ -12,6 +12,9 @@
 
 #include "endpoint.h"
 
+/* Of a request; more would burden the worker for all others. */
+#define B24_REQUEST_BYTES 65536
+
 /* Longer keys would not fit the index. */
 #define B24_KEY_BYTES 1000
 
@@ -23,7 +26,7 @@ typedef struct B24NewJob
 } B24NewJob;
 
 extern Oid	b24_outbox_relation(void);
-extern int64 b24_outbox_add(const char *server, Oid owner,
+extern int64 b24_outbox_add(const char *server, int64 account, Oid owner,
 							const B24NewJob *jobs, int count, int64 *ids);
 
 #endif							/* BILL24_OUTBOX_H */

@@ -33,6 +33,9 @@
 
 #define MS INT64CONST(1000000)
 
+/* After so many direct calls that were let in before a worker, it has its turn. */
+#define DIRECT_RUN 8
+
 /* So long after a direct call, workers leave places to the next. */
 #define DIRECT_RECENT_NS (10000 * MS)
 
@@ -50,6 +53,8 @@ typedef struct Slot
 	Oid			serverid;
 	int			in_flight[2];	/* direct, workers */
 	int			waiting;		/* processes with a direct call that waits */
+	int			direct_run;		/* let in while a worker had to wait */
+	int64		worker_wait;	/* when one last had to, for direct calls */
 	int			last_status;
 	int64		last_direct;
 	int64		last_wait;		/* of a direct call */
@@ -295,7 +300,13 @@ room_in(const Slot *slot, const Held *mine, const B24Limits *limits,
 	int			tokens = INT_MAX;
 	int			spare = 0;
 
-	if (worker)
+	if (!worker && slot->direct_run >= DIRECT_RUN &&
+		now < slot->worker_wait + 2 * WORKER_WAIT_NS)
+	{
+		*wait_ns = MS;
+		return 0;
+	}
+	if (worker && slot->direct_run < DIRECT_RUN)
 	{
 		if (direct_is_waiting(slot, now))
 		{
@@ -413,8 +424,14 @@ b24_limits_enter(const B24Limits *limits, bool worker, long *wait_ms)
 	admission = judge(slot, mine, limits, worker, now, &room, &probe, &wait_ns);
 	if (!worker)
 		slot->last_direct = now;
+	if (worker && admission == B24_BUSY && direct_is_waiting(slot, now))
+		slot->worker_wait = now;
 	if (admission == B24_ADMITTED)
 	{
+		if (worker)
+			slot->direct_run = 0;
+		else if (now < slot->worker_wait + 2 * WORKER_WAIT_NS)
+			slot->direct_run++;
 		slot->in_flight[worker]++;
 		mine->in_flight[worker]++;
 		if (probe)

@@ -36,6 +36,7 @@ typedef struct Work
 	const B24Mapping *mapping;
 	Relation	relation;
 	Oid			owner;
+	int64		account;
 	B24NewJob  *jobs;
 	int			count;
 	int			size;			/* of jobs */
@@ -94,19 +95,29 @@ check_firing(FunctionCallInfo fcinfo)
 					  "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT");
 }
 
+/* A role that is able to send, and the number of its account. */
+typedef struct Checked
+{
+	Oid			userid;
+	int64		account;
+} Checked;
+
 /* The role must be able to send, which is checked once per statement. */
-static void
+static int64
 check_account(FunctionCallInfo fcinfo, const char *server, Oid userid)
 {
-	Oid		   *checked = fcinfo->flinfo->fn_extra;
+	Checked    *checked = fcinfo->flinfo->fn_extra;
+	int64		account;
 
-	if (checked != NULL && *checked == userid)
-		return;
-	(void) b24_account_open(server);
+	if (checked != NULL && checked->userid == userid)
+		return checked->account;
+	account = b24_account_open(server)->number;
 	if (checked == NULL)
-		checked = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(Oid));
-	*checked = userid;
+		checked = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(Checked));
+	checked->userid = userid;
+	checked->account = account;
 	fcinfo->flinfo->fn_extra = checked;
+	return account;
 }
 
 /* ---- what becomes of a change ---- */
@@ -127,7 +138,8 @@ call_now(const char *server, const B24NewJob *new)
 static void
 flush(Work *work)
 {
-	b24_outbox_add(work->mapping->server, work->owner, work->jobs, work->count, NULL);
+	b24_outbox_add(work->mapping->server, work->account, work->owner, work->jobs,
+				   work->count, NULL);
 	work->count = 0;
 	if (work->context != NULL)
 		MemoryContextReset(work->context);
@@ -343,7 +355,7 @@ bill24_customer_trigger(PG_FUNCTION_ARGS)
 	work.mapping = b24_mapping(trigdata);
 	work.relation = trigdata->tg_relation;
 	work.owner = GetUserId();
-	check_account(fcinfo, work.mapping->server, work.owner);
+	work.account = check_account(fcinfo, work.mapping->server, work.owner);
 	if (TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
 		fired_for_row(trigdata, &work);
 	else

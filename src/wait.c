@@ -112,15 +112,24 @@ b24_pool(void)
 }
 
 /*
- * Up to that many transfers are wanted at once.  Returns how many may be:
- * PostgreSQL lets a process have a third of its descriptors for such things
- * (see fd.c), and a few of them are for others.  More would wait in libcurl,
- * with their timeouts running.
+ * How many transfers there can be at once in this process: PostgreSQL lets it
+ * have a third of its descriptors for such things (see fd.c), and a few of
+ * them are for others.
+ */
+int
+b24_pool_capacity(void)
+{
+	return Max(max_safe_fds / 3 - 8, 4);
+}
+
+/*
+ * Up to that many transfers are wanted at once.  Returns how many may be; more
+ * would wait in libcurl, with their timeouts running.
  */
 int
 b24_pool_expect(int transfers)
 {
-	int			most = Max(max_safe_fds / 3 - 8, 4);
+	int			most = b24_pool_capacity();
 
 	b24_http_limit(b24_pool(), most, Min(Max(transfers, 16), most));
 	return Min(transfers, most);

@@ -111,8 +111,9 @@ SELECT request -> 'amount' = '1e400' AS same FROM jobs();
 SELECT bill24_enqueue('create_customer', '{"sync_code": "C1", "sync_code": "C2", "name": 12345678901234567890.50}') > 0 AS ok;
 SELECT bill24_enqueue('create_customer', jsonb_build_object('sync_code', E'a\\b"c/\t\x01\x7f', 'name', E'ស្រី\r\n\\u0000')) > 0 AS ok;
 SELECT key = E'a\\b"c/\t\x01\x7f' AS key_same, request ->> 'name' = E'ស្រី\r\n\\u0000' AS name_same, request FROM jobs() OFFSET 1;
-SELECT bill24_enqueue('create_customer', jsonb_build_object('sync_code', 'C1', 'name', (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 32768) i))) > 0 AS ok;
-SELECT key, length(request ->> 'name'), md5(request ->> 'name') = md5((SELECT string_agg(md5(i::text), '') FROM generate_series(1, 32768) i)) AS same FROM jobs();
+SELECT bill24_enqueue('create_customer', jsonb_build_object('sync_code', 'C1', 'name', (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 2000) i))) > 0 AS ok;
+SELECT key, length(request ->> 'name'), md5(request ->> 'name') = md5((SELECT string_agg(md5(i::text), '') FROM generate_series(1, 2000) i)) AS same FROM jobs();
+SELECT try($$SELECT bill24_enqueue('create_customer', jsonb_build_object('sync_code', 'C1', 'name', repeat('x', 65536)))$$);
 -- the session's settings do not matter to what is kept
 SET datestyle = 'SQL, DMY';
 SET extra_float_digits = -15;

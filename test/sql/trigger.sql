@@ -90,7 +90,7 @@ UPDATE customer SET note = 'y' WHERE id = 200;
 UPDATE customer SET code = 'C200' WHERE id = 200;
 -- a long value, in the table as it is out of line, and unchanged there
 ALTER TABLE customer ALTER "Full Name" SET STORAGE EXTERNAL;
-UPDATE customer SET "Full Name" = repeat('ក', 100000) WHERE id = 200;
+UPDATE customer SET "Full Name" = repeat('ក', 20000) WHERE id = 200;
 SELECT operation, key, length(request ->> 'name') FROM jobs();
 UPDATE customer SET note = 'z', "Full Name" = "Full Name" WHERE id = 200;
 SELECT count(*) FROM jobs();
