@@ -379,6 +379,7 @@ CREATE TABLE bill24.outbox (
 	attempts integer NOT NULL DEFAULT 0,
 	next_attempt_at timestamptz DEFAULT pg_catalog.now(),
 	leased_by bigint,
+	merged_into bigint,
 	response jsonb,
 	sqlstate text COLLATE "C",
 	error text,
@@ -401,6 +402,7 @@ CREATE INDEX outbox_due ON bill24.outbox (next_attempt_at, id, server) WHERE nex
 CREATE INDEX outbox_key ON bill24.outbox (server, account, key, id) WHERE finished_at IS NULL;
 CREATE INDEX outbox_active ON bill24.outbox (server, account, key, id) WHERE state IN ('sending', 'unknown', 'parked');
 CREATE INDEX outbox_waiting ON bill24.outbox (server, account, key, id) WHERE state = 'waiting';
+CREATE INDEX outbox_merged ON bill24.outbox (merged_into) WHERE merged_into IS NOT NULL AND state = 'waiting';
 CREATE INDEX outbox_finished ON bill24.outbox (server, finished_at) WHERE finished_at IS NOT NULL;
 ALTER SEQUENCE bill24.outbox_id_seq OWNED BY bill24.outbox.id;
 GRANT SELECT ON SEQUENCE bill24.outbox_id_seq TO PUBLIC;	-- for dumps
@@ -418,7 +420,8 @@ COMMENT ON COLUMN bill24.outbox.state IS 'queued, waiting (behind an earlier job
 COMMENT ON COLUMN bill24.outbox.attempts IS 'how often it was taken up, look-ups included';
 COMMENT ON COLUMN bill24.outbox.next_attempt_at IS 'when it is taken up (again); NULL if it is not to be';
 COMMENT ON COLUMN bill24.outbox.leased_by IS 'the process that has it, while it has it';
-COMMENT ON COLUMN bill24.outbox.response IS 'the provider''s data; of a job that was merged into a later one, its number';
+COMMENT ON COLUMN bill24.outbox.merged_into IS 'the later job of its key that is sent in its stead, with the values of both';
+COMMENT ON COLUMN bill24.outbox.response IS 'the provider''s data';
 COMMENT ON COLUMN bill24.outbox.sqlstate IS 'of the last outcome, if that was no success';
 COMMENT ON COLUMN bill24.outbox.error IS 'the last outcome in words, if that was no success';
 COMMENT ON COLUMN bill24.outbox.created_at IS 'start of the transaction that enqueued it';

@@ -207,9 +207,10 @@ let_wait(const int64 *ids, const int64 *heads, int count)
 
 /*
  * The jobs behind this one that can be sent in one with it: those of the same
- * operation and owner that follow at once.  The last of them takes over the
- * values of all, the later over the earlier, and the others are done with it.
- * Returns how many those are.
+ * operation and owner that follow at once.  The last of them is sent with the
+ * values of all, the later over the earlier.  The others wait for it, and are
+ * done with it; if it is refused, each has its turn by itself, as it may have
+ * been for a value of another.  Returns how many those are.
  */
 static int
 coalesce(const char *server, B24Claim *claim)
@@ -225,13 +226,8 @@ coalesce(const char *server, B24Claim *claim)
 		" FOR UPDATE SKIP LOCKED", 1, {"bigint[]"}
 	};
 	static B24Statement merge = {
-		"UPDATE bill24.outbox SET state = 'done', next_attempt_at = NULL,"
-		" finished_at = pg_catalog.clock_timestamp(),"
-		" response = pg_catalog.jsonb_build_object('merged_into', $2)"
+		"UPDATE bill24.outbox SET state = 'waiting', next_attempt_at = NULL, merged_into = $2"
 		" WHERE id = ANY ($1)", 2, {"bigint[]", "bigint"}
-	};
-	static B24Statement take_over = {
-		"UPDATE bill24.outbox SET request = $2 WHERE id = $1", 2, {"bigint", "jsonb"}
 	};
 	Datum		values[5];
 	int64		ids[MAX_MERGE + 1];
@@ -291,10 +287,31 @@ coalesce(const char *server, B24Claim *claim)
 	b24_store_run(&merge, values, NULL);
 	claim->id = ids[count - 1];
 	claim->request = DatumGetJsonbP(merged);
-	values[0] = Int64GetDatum(claim->id);
-	values[1] = merged;
-	b24_store_run(&take_over, values, NULL);
+	claim->merged = true;
 	return count - 1;
+}
+
+/* Puts the values of those that were merged into a job before below its own. */
+static void
+add_merged(B24Claim *claim)
+{
+	static B24Statement find = {
+		"SELECT request FROM bill24.outbox WHERE merged_into = $1"
+		" AND merged_into IS NOT NULL AND state = 'waiting' ORDER BY id", 1, {"bigint"}
+	};
+	Datum		value = Int64GetDatum(claim->id);
+	int			count = (int) b24_store_run(&find, &value, NULL);
+	Datum		merged = (Datum) 0;
+
+	for (int i = 0; i <= count; i++)
+	{
+		Datum		request = i == count ? JsonbPGetDatum(claim->request) :
+			b24_store_value(i, 1, NULL);
+
+		merged = i == 0 ? request : DirectFunctionCall2(jsonb_concat, merged, request);
+	}
+	claim->request = DatumGetJsonbPCopy(merged);
+	claim->merged = count > 0;
 }
 
 static void
@@ -366,11 +383,12 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 		"  CASE WHEN c.state = 'unknown' THEN c.id ELSE"
 		"   (SELECT h.id FROM bill24.outbox h WHERE h.server = c.server"
 		"    AND h.account = c.account AND h.key = c.key"
-		"    AND h.finished_at IS NULL ORDER BY h.server, h.account, h.key, h.id LIMIT 1) END),"
+		"    AND h.finished_at IS NULL AND h.merged_into IS NULL ORDER BY h.server, h.account, h.key, h.id LIMIT 1) END),"
 		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($4) AND EXISTS ("
 		"  SELECT FROM bill24.outbox f WHERE f.server = c.server"
 		"  AND f.account = c.account AND f.key = c.key"
-		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at, c.account"
+		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at, c.account,"
+		" c.attempts > 0 AND c.operation = ANY ($4)"
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
 		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
 		" AND (c.next_attempt_at <= $7 OR c.next_attempt_at = c.created_at)"
@@ -435,6 +453,7 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 		claim->owner = DatumGetObjectId(b24_store_value(i, 5, NULL));
 		claim->unknown = DatumGetBool(b24_store_value(i, 6, NULL));
 		claim->attempt = DatumGetInt32(b24_store_value(i, 7, NULL)) + 1;
+		claim->merged = DatumGetBool(b24_store_value(i, 12, NULL));
 		claims = lappend(claims, claim);
 		if (DatumGetBool(b24_store_value(i, 9, NULL)))
 			followed = lappend(followed, claim);
@@ -443,6 +462,11 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 
 	if (wait_count > 0)
 		let_wait(waiting, heads, wait_count);
+	foreach(cell, claims)
+	{
+		if (((B24Claim *) lfirst(cell))->merged)
+			add_merged(lfirst(cell));
+	}
 	foreach(cell, followed)
 	{
 		if (merged < MAX_MERGE_ALL)
@@ -451,6 +475,34 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 	mark_claimed(claims, "sending", false, lease);
 	mark_claimed(claims, "unknown", true, lease);
 	return claims;
+}
+
+/*
+ * Jobs have ended; those that were merged into them are done with them, or
+ * wait for their own turn again.  Having been tried, they are not merged again.
+ */
+static void
+end_merged(const int64 *ids, const bool *done, int count)
+{
+	static B24Statement end = {
+		"UPDATE bill24.outbox m SET state = CASE WHEN r.done THEN 'done' ELSE 'waiting' END,"
+		" finished_at = CASE WHEN r.done THEN pg_catalog.clock_timestamp() END,"
+		" response = CASE WHEN r.done THEN pg_catalog.jsonb_build_object('merged_into', r.id) END,"
+		" merged_into = CASE WHEN r.done THEN r.id END,"
+		" attempts = m.attempts + CASE WHEN r.done THEN 0 ELSE 1 END"
+		" FROM unnest($1, $2) AS r(id, done)"
+		" WHERE m.merged_into = r.id AND m.merged_into IS NOT NULL AND m.state = 'waiting'",
+		2, {"bigint[]", "boolean[]"}
+	};
+	Datum	   *flags = palloc(count * sizeof(Datum));
+	Datum		values[2];
+
+	for (int i = 0; i < count; i++)
+		flags[i] = BoolGetDatum(done[i]);
+	values[0] = PointerGetDatum(id_array(ids, count));
+	values[1] = PointerGetDatum(construct_array(flags, count, BOOLOID, 1, true,
+												TYPALIGN_CHAR));
+	b24_store_run_latest(&end, values);
 }
 
 /*
@@ -465,7 +517,8 @@ free_keys(const char *server, const int64 *accounts, char *const *keys, int coun
 		"SELECT h.id FROM unnest($2, $3) AS k(account, key), LATERAL ("
 		" SELECT o.id, o.state FROM bill24.outbox o WHERE o.server = $1"
 		" AND o.account = k.account AND o.key = k.key"
-		" AND o.finished_at IS NULL ORDER BY o.server, o.account, o.key, o.id LIMIT 1) h"
+		" AND o.finished_at IS NULL AND o.merged_into IS NULL"
+		" ORDER BY o.server, o.account, o.key, o.id LIMIT 1) h"
 		" WHERE h.state = 'waiting' AND NOT EXISTS ("
 		"  SELECT FROM bill24.outbox a WHERE a.server = $1"
 		"  AND a.account = k.account AND a.key = k.key"
@@ -498,13 +551,15 @@ free_keys(const char *server, const int64 *accounts, char *const *keys, int coun
 	return freed;
 }
 
-/* The same for one key, whoever ended its job. */
+/* A job was ended by hand: what depends on it goes on. */
 void
-b24_backlog_free_key(const char *server, int64 account, const char *key)
+b24_backlog_ended(const char *server, int64 account, const char *key, int64 id,
+				  bool done)
 {
 	char	   *copy = unconstify(char *, key);
 	bool		ignored;		/* all is looked over when this transaction ends */
 
+	end_merged(&id, &done, 1);
 	free_keys(server, &account, &copy, 1, &ignored);
 }
 
@@ -546,6 +601,8 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 	bool	   *nulls[COLUMNS];
 	char	  **keys = palloc(count * sizeof(char *));
 	int64	   *accounts = palloc(count * sizeof(int64));
+	int64	   *ids = palloc(count * sizeof(int64));
+	bool	   *done = palloc(count * sizeof(bool));
 	int			finished = 0;
 	long		due_ms = -1;
 
@@ -563,7 +620,7 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 		column[2][i] = BoolGetDatum(o->finished);
 		column[3][i] = Int32GetDatum(o->unsent ? 1 : 0);
 		column[4][i] = Float8GetDatum((double) o->delay_ms);
-		nulls[4][i] = o->finished || strcmp(o->state, "parked") == 0;
+		nulls[4][i] = o->finished || o->split || strcmp(o->state, "parked") == 0;
 		if (!nulls[4][i] && (due_ms < 0 || o->delay_ms < due_ms))
 			due_ms = o->delay_ms;
 		column[5][i] = o->response;
@@ -572,9 +629,11 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 		column[6][i] = nulls[6][i] ? (Datum) 0 : CStringGetTextDatum(o->sqlstate);
 		nulls[7][i] = o->error == NULL;
 		column[7][i] = nulls[7][i] ? (Datum) 0 : CStringGetTextDatum(o->error);
-		if (o->finished)
+		if (o->finished || o->split)
 		{
 			accounts[finished] = o->account;
+			ids[finished] = o->id;
+			done[finished] = strcmp(o->state, "done") == 0;
 			keys[finished++] = unconstify(char *, o->key);
 		}
 	}
@@ -593,6 +652,8 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 	values[COLUMNS] = Int64GetDatum(lease);
 	b24_store_run(&write, values, NULL);
 	*skipped = false;
+	if (finished > 0)
+		end_merged(ids, done, finished);
 	if (finished > 0 && free_keys(server, accounts, keys, finished, skipped) > 0)
 		due_ms = 0;
 	return due_ms;
@@ -701,19 +762,27 @@ b24_backlog_recover(int64 mine)
 int
 b24_backlog_unblock(void)
 {
+	static B24Statement unmerge = {
+		"UPDATE bill24.outbox SET merged_into = NULL"
+		" WHERE id = ANY (ARRAY(SELECT m.id FROM bill24.outbox m"
+		"  WHERE m.state = 'waiting' AND m.merged_into IS NOT NULL AND NOT EXISTS ("
+		"   SELECT FROM bill24.outbox n WHERE n.id = m.merged_into AND n.finished_at IS NULL)"
+		"  FOR UPDATE SKIP LOCKED))"
+	};
 	static B24Statement unblock = {
 		"WITH RECURSIVE w AS ("
-		" (SELECT server, account, key, id FROM bill24.outbox WHERE state = 'waiting'"
+		" (SELECT server, account, key, id FROM bill24.outbox"
+		"  WHERE state = 'waiting' AND merged_into IS NULL"
 		"  ORDER BY server, account, key, id LIMIT 1)"
 		" UNION ALL"
 		" SELECT n.server, n.account, n.key, n.id FROM w, LATERAL ("
-		"  SELECT o.server, o.account, o.key, o.id FROM bill24.outbox o WHERE o.state = 'waiting'"
-		"  AND (o.server, o.account, o.key) > (w.server, w.account, w.key)"
+		"  SELECT o.server, o.account, o.key, o.id FROM bill24.outbox o"
+		"  WHERE o.state = 'waiting' AND o.merged_into IS NULL AND (o.server, o.account, o.key) > (w.server, w.account, w.key)"
 		"  ORDER BY o.server, o.account, o.key, o.id LIMIT 1) n)"
 		" UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
 		" WHERE id = ANY (ARRAY(SELECT o.id FROM w, LATERAL (SELECT u.id FROM bill24.outbox u"
 		"   WHERE u.server = w.server AND u.account = w.account AND u.key = w.key"
-		"   AND u.finished_at IS NULL ORDER BY u.server, u.account, u.key, u.id LIMIT 1) h, bill24.outbox o"
+		"   AND u.finished_at IS NULL AND u.merged_into IS NULL ORDER BY u.server, u.account, u.key, u.id LIMIT 1) h, bill24.outbox o"
 		"  WHERE h.id = w.id AND o.id = w.id AND o.state = 'waiting' AND NOT EXISTS ("
 		"   SELECT FROM bill24.outbox a WHERE a.server = w.server"
 		"   AND a.account = w.account AND a.key = w.key"
@@ -721,6 +790,7 @@ b24_backlog_unblock(void)
 		"  FOR UPDATE OF o SKIP LOCKED))"
 	};
 
+	b24_store_run(&unmerge, NULL, NULL);
 	return (int) b24_store_run(&unblock, NULL, NULL);
 }
 

@@ -39,6 +39,7 @@ typedef struct B24Claim
 	Jsonb	   *request;
 	Oid			owner;
 	bool		unknown;		/* whether it has had its effect */
+	bool		merged;			/* with the values of earlier ones */
 	int			attempt;		/* this one's number */
 } B24Claim;
 
@@ -50,6 +51,7 @@ typedef struct B24Outcome
 	const char *key;
 	const char *state;
 	bool		finished;
+	bool		split;			/* waits for those that were merged into it */
 	bool		unsent;			/* was not even tried: the attempt does not count */
 	long		delay_ms;		/* until it is due again, if it is not finished */
 	Datum		response;		/* jsonb; 0 for none */
@@ -68,6 +70,7 @@ extern long b24_backlog_write(const char *server, const B24Outcome *outcomes,
 extern void b24_backlog_recover(int64 mine);
 extern int	b24_backlog_unblock(void);
 extern int	b24_backlog_prune(const char *server, int retention_s, int limit);
-extern void b24_backlog_free_key(const char *server, int64 account, const char *key);
+extern void b24_backlog_ended(const char *server, int64 account, const char *key,
+							  int64 id, bool done);
 
 #endif							/* BILL24_BACKLOG_H */

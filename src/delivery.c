@@ -255,6 +255,7 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 	for (B24Destination *s = d->destinations; s != NULL && !claim; s = s->next)
 		put_stock_back(d, s);
 	send_stock(d);
+	take_answers(d);			/* to what could not even be sent */
 	b24_ledger_write_stuck(d);
 	while (wants_transaction(d, claim && !d->away, &claims) && rounds++ < ROUNDS)
 	{
@@ -266,6 +267,7 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 				b24_ledger_failed(d);
 		}
 		send_stock(d);
+		take_answers(d);
 		if (claim)
 			b24_ledger_warn_if_away(d);
 	}

@@ -43,6 +43,7 @@ b24_errand_new(MemoryContext parent, const B24Claim *claim)
 	errand->key = MemoryContextStrdup(context, claim->key);
 	errand->attempt = claim->attempt;
 	errand->unknown = claim->unknown;
+	errand->merged = claim->merged;
 	return errand;
 }
 
@@ -242,8 +243,9 @@ b24_errand_outcome(const B24Errand *errand, const B24ServerSettings *settings,
 			outcome->response = response_of(errand);
 			return;
 		case B24_VERDICT_FAILED:
-			outcome->state = "failed";
-			outcome->finished = true;
+			outcome->state = errand->merged ? "waiting" : "failed";
+			outcome->split = errand->merged;
+			outcome->finished = !errand->merged;
 			break;
 		case B24_VERDICT_SEND:
 			outcome->state = "queued";

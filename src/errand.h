@@ -24,6 +24,7 @@ typedef struct B24Errand
 	char	   *key;
 	int			attempt;
 	bool		unknown;		/* it was so when it was claimed */
+	bool		merged;			/* with the values of earlier ones */
 	bool		looking_up;
 	const B24Endpoint *endpoint;	/* NULL if there is no such operation */
 	B24Json    *arguments;

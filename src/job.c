@@ -27,6 +27,9 @@
 #include "wait.h"
 #include "wake.h"
 
+/* Who waits looks by himself after this time. */
+#define LOOK_AGAIN_MS 5000
+
 typedef struct Job
 {
 	int64		id;
@@ -37,6 +40,7 @@ typedef struct Job
 	char	   *state;
 	int			attempts;
 	bool		leased;
+	bool		merged;			/* into a later one */
 	bool		uncommitted;	/* by this transaction */
 } Job;
 
@@ -58,7 +62,7 @@ static void
 read_job(const B24Store *store, int64 id, bool lock, Job *job)
 {
 #define COLUMNS "SELECT server, operation, key, state, attempts," \
-	" leased_by IS NOT NULL, owner::oid, xmin, account FROM bill24.outbox WHERE id = $1"
+	" leased_by IS NOT NULL, owner::oid, xmin, account, merged_into IS NOT NULL FROM bill24.outbox WHERE id = $1"
 	static B24Statement read = {COLUMNS, 1, {"bigint"}};
 	static B24Statement read_locked = {COLUMNS " FOR UPDATE", 1, {"bigint"}};
 	Datum		value = Int64GetDatum(id);
@@ -79,6 +83,7 @@ read_job(const B24Store *store, int64 id, bool lock, Job *job)
 	job->key = b24_store_text(0, 3);
 	job->state = b24_store_text(0, 4);
 	job->attempts = DatumGetInt32(b24_store_value(0, 5, NULL));
+	job->merged = DatumGetBool(b24_store_value(0, 10, NULL));
 	job->leased = DatumGetBool(b24_store_value(0, 6, NULL));
 	job->uncommitted =
 		TransactionIdIsCurrentTransactionId(DatumGetTransactionId(b24_store_value(0, 8, NULL)));
@@ -98,7 +103,8 @@ refuse(const Job *job, const char *what, const char *hint)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("cannot %s job " INT64_FORMAT ": it is %s", what, job->id,
-					job->leased ? "being sent" : job->state),
+					job->leased ? "being sent" :
+					job->merged ? "merged into a later one" : job->state),
 			 errhint("%s", hint)));
 }
 
@@ -128,7 +134,8 @@ finish(const Job *job, const char *state, const char *note)
 	values[1] = CStringGetTextDatum(state);
 	values[2] = CStringGetTextDatum(note != NULL ? note : "");
 	change(&end, values);
-	b24_backlog_free_key(job->server, job->account, job->key);
+	b24_backlog_ended(job->server, job->account, job->key, job->id,
+					  strcmp(state, "done") == 0);
 }
 
 /* When a timeout that begins now is over. */
@@ -187,7 +194,8 @@ bill24_wait(PG_FUNCTION_ARGS)
 			(long) ((end - GetCurrentTimestamp() + 999) / 1000);
 		if (end != DT_NOEND && left_ms <= 0)
 			break;
-		b24_wake_wait(left_ms);
+		/* not everything that ends a job can ring, such as a superuser's DELETE */
+		b24_wake_wait(left_ms < 0 ? LOOK_AGAIN_MS : Min(left_ms, LOOK_AGAIN_MS));
 	}
 	PG_RETURN_TEXT_P(cstring_to_text(job.state));
 }
@@ -261,9 +269,9 @@ bill24_cancel(PG_FUNCTION_ARGS)
 	b24_store_open(&store);
 	read_job(&store, PG_GETARG_INT64(0), false, &job);
 	read_job(&store, PG_GETARG_INT64(0), true, &job);
-	if (job.leased || !is_one_of(job.state, "queued waiting parked"))
+	if (job.leased || job.merged || !is_one_of(job.state, "queued waiting parked"))
 		refuse(&job, "cancel",
-			   job.leased || strcmp(job.state, "unknown") == 0 ?
+			   job.leased || job.merged || strcmp(job.state, "unknown") == 0 ?
 			   "It may have had its effect. Wait for its outcome with bill24_wait()." :
 			   "It has ended.");
 	finish(&job, "cancelled", NULL);
@@ -338,7 +346,7 @@ deliver(TimestampTz end)
 			/* when the time is up, what has not been sent is given back */
 			if (in_time && end != DT_NOEND &&
 				(wait_ms < 0 || wait_ms > (end - now) / 1000 + 1))
-				wait_ms = (long) ((end - now) / 1000 + 1);
+				wait_ms = (long) Min((end - now) / 1000 + 1, INT_MAX);
 			b24_pool_wait(wait_ms);
 		}
 		finished = b24_delivery_finished(delivery);

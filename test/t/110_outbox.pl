@@ -174,8 +174,20 @@ is(effects($sim, 'A2'), 'create(one) update(two) delete(two) create(three)', 'cr
 	is(effects($sim, 'M1'), 'create(M1) update(n3) delete(n3) create(again) update(n4)', 'one update for three');
 	is(job($admin, $_, 'state, response'), "done|{\"merged_into\": $ids[2]}", 'the earlier are part of the last')
 	  foreach @ids[0, 1];
-	is(job($admin, $ids[2], "state, request ->> 'name', request ->> 'phone', request ->> 'email', response ->> 'phone'"),
-		'done|n3|012|a@example.com|012', 'which has the later values of all');
+	is(job($admin, $ids[2], "state, response ->> 'name', response ->> 'phone', response ->> 'email'"),
+		'done|n3|012|a@example.com', 'which has the later values of all');
+
+	# what is refused is refused by itself
+	$head = held('M3');
+	@ids = (enqueue($admin, 'update_customer', { sync_code => 'M3', name => 'good' }),
+		enqueue($admin, 'update_customer', { sync_code => 'M3', email => 'no address' }),
+		enqueue($admin, 'update_customer', { sync_code => 'M3', phone => '013' }));
+	comes($admin, "SELECT count(*) FROM bill24.outbox WHERE state = 'waiting' AND key = 'M3'", 3, 'updates wait, one of them impossible');
+	$admin->ok("SELECT bill24_retry($head)");
+	comes($admin, "SELECT string_agg(state, ' ' ORDER BY id) FROM bill24.outbox WHERE id IN (" . join(', ', @ids) . ')',
+		'done failed done', 'the last, in which they were one, is refused, and each is sent by itself');
+	like(effects($sim, 'M3'), qr/^create\(M3\) update\(good\)/, 'with their effect');
+	$admin->ok("DELETE FROM bill24.outbox WHERE state = 'failed'");
 
 	# not over the heads of others
 	$head = held('M2');
