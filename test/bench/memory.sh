@@ -65,7 +65,7 @@ cat <<END
 
 | memory of the worker | resident |
 |---|---|
-| after its first deliveries | $(kilobytes "${warm[@]}") |
+| after 1,024 deliveries | $(kilobytes "${warm[@]}") |
 | with 512 requests in flight | $(kilobytes "${full[@]}") |
 | for comparison: the bare loop with 512 | $(kilobytes "${loop_full[@]}") |
 | after $step deliveries | $(kilobytes "${first[@]}") |

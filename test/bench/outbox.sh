@@ -32,6 +32,9 @@ outbox_reset()
 	wait_for "the worker is warm" created $((in_flight * 2))
 	wait_done
 	set_latency "$latency"
+
+	# what was written before is not to be paid for now
+	sql -c CHECKPOINT
 }
 
 # enqueue PREFIX COUNT: one transaction, by the function; prints the time
