@@ -6,11 +6,13 @@
 # by the table's owner; the first 50,000 deliveries are timed.
 #
 #	B24_BENCH_BACKLOG (1000000)	the long queue; the short one has 50,000
+#	B24_BENCH_BACKLOG_RUNS (2)	how often each is measured, in turn
 
 set -euo pipefail
 
 . "$(dirname "$0")/outbox.sh"
 long=${B24_BENCH_BACKLOG:-1000000}
+runs=${B24_BENCH_BACKLOG_RUNS:-2}
 timed=50000
 in_flight=64
 
@@ -44,19 +46,24 @@ rate()
 }
 
 outbox_prepare
-progress "backlog: $timed"
-short_rate=$(rate $timed)
-wait_done
-progress "backlog: $long"
-long_rate=$(rate "$long")
-left=$(sql -c 'SELECT count(*) FROM bill24.outbox WHERE finished_at IS NULL')
+short_rates=() long_rates=()
+for ((run = 1; run <= runs; run++)); do
+	progress "backlog: $timed"
+	short_rates+=("$(rate $timed)")
+	wait_done
+	progress "backlog: $long"
+	long_rates+=("$(rate "$long")")
+	left=$(sql -c 'SELECT count(*) FROM bill24.outbox WHERE finished_at IS NULL')
+done
 outbox_reset 0 $in_flight
+short_rate=$(median "${short_rates[@]}")
+long_rate=$(median "${long_rates[@]}")
 
 cat <<END
 
-| the first $timed deliveries, $in_flight in flight, answered at once | rate | ratio |
-|---|---|---|
-| of $timed jobs | $(pretty "$short_rate" /s) | |
-| of $long jobs ($left left then) | $(pretty "$long_rate" /s) | $(calculate "int(100 * $long_rate / $short_rate + 0.5) / 100") |
+| the first $timed deliveries, $in_flight in flight, answered at once | each run | median | ratio |
+|---|---|---|---|
+| of $timed jobs | $(for r in "${short_rates[@]}"; do pretty "$r" /s; echo -n ' '; done)| $(pretty "$short_rate" /s) | |
+| of $long jobs ($left left then) | $(for r in "${long_rates[@]}"; do pretty "$r" /s; echo -n ' '; done)| $(pretty "$long_rate" /s) | $(printf '%.2f' "$(calculate "$long_rate / $short_rate")") |
 END
 outbox_footing

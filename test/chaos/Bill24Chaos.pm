@@ -281,7 +281,9 @@ sub finished
 	$self->{sqlstates}{$_}++ foreach $text =~ /^(?:ERROR|FATAL|PANIC):  (\w{5}):/mg;
 	$self->{texts}{$1} //= $2
 	  while $text =~ /^(?:ERROR|FATAL|PANIC):  (\w{5}): (.*)/mg;
-	push @{ $self->{prepared} }, { gid => $transaction->{gid}, at => time + rand(1.5) }
+	# mostly soon, since it locks what others want to change
+	push @{ $self->{prepared} },
+	  { gid => $transaction->{gid}, at => time + rand(rand() < 0.1 ? 2 : 0.1) }
 	  if $transaction->{gid};
 	if (!$result || $result->{sqlstate} =~ /^(?:|57P0[123])$/)
 	{
@@ -497,7 +499,7 @@ sub go
 		{
 			$self->act(shift @schedule);
 		}
-		if (time > $looked + 0.2)
+		if (time > $looked + 0.1)
 		{
 			$self->resolve;
 			$room = $self->unfinished < $most_unfinished;
