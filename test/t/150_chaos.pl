@@ -22,8 +22,8 @@ SKIP:
 	my $counts = $verdict->{counts};
 
 	note($run->report);
-	cmp_ok($counts->{intents}, '>=', 100, 'enough was committed');
-	cmp_ok(scalar(keys %{ $run->{done} }), '>=', 8, 'enough was killed');
+	cmp_ok($counts->{intents}, '>=', 30, 'enough was committed');
+	cmp_ok(scalar(keys %{ $run->{done} }), '>=', 6, 'enough was killed');
 	is($counts->{lost}, 0, 'nothing is lost');
 	is($counts->{doubled}, 0, 'nothing happens twice');
 	is($counts->{foreign}, 0, 'nothing happens that was not committed');
