@@ -1003,7 +1003,7 @@ subtest 'control' => sub {
 		},
 		'none of that is an effect');
 
-	my $start = time;
+	my $begin = time;
 	post('/customer/create', { sync_code => 'E1', name => 'one' });
 	post('/customer/update', { sync_code => 'E1', name => 'two', phone => '1' });
 	post('/customer/delete', { sync_code => 'E1' });
@@ -1017,7 +1017,7 @@ subtest 'control' => sub {
 			{ n => 3, effect => 'delete', key => 'E1', name => 'two', phone => '1' }
 		],
 		'effects in order');
-	ok($start <= $at[0] && $at[0] <= $at[1] && $at[1] <= $at[2] && $at[2] <= time,
+	ok($begin <= $at[0] && $at[0] <= $at[1] && $at[1] <= $at[2] && $at[2] <= time,
 		'with the time of each');
 	is_deeply([ map { $_->{n} } @{ get('/_sim/effects?from=2&limit=1') } ],
 		[2], 'in pages');
