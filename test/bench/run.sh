@@ -7,6 +7,7 @@
 # unless some are named here or in B24_BENCH, are scripts of this directory:
 #
 #	calls		direct calls
+#	enqueue		putting jobs into the outbox
 #	delivery	delivering what is queued, against servers of several speeds
 #	backlog		the same with a long queue
 #	latency		from COMMIT to the provider
@@ -18,7 +19,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-read -r -a parts <<<"${*:-${B24_BENCH:-calls delivery backlog latency memory idle}}"
+read -r -a parts <<<"${*:-${B24_BENCH:-calls enqueue delivery backlog latency memory idle}}"
 
 . "$here/tools.sh"
 prepare
