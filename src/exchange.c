@@ -209,7 +209,6 @@ transfer_done(B24Waiter *waiter)
 	B24Exchange *exchange = job->exchange;
 	B24Transfer *transfer = job->transfer;
 	const B24HttpAnswer *answer = b24_http_answer(transfer);
-	bool		tried = !answer->too_late;
 	B24StatSample sample;
 
 	b24_decode(job->endpoint, answer, &job->reply);
@@ -229,7 +228,7 @@ transfer_done(B24Waiter *waiter)
 	 * exchange may be waiting for places before its turn comes.
 	 */
 	if (!is_worker(exchange) || !is_to_be_repeated(job))
-		leave(job, job->reply.status, tried);
+		leave(job, job->reply.status, true);
 	push_done(job);
 }
 
@@ -319,7 +318,6 @@ transmit(B24Job *job)
 		return;
 	}
 	options.detached = is_worker(exchange);
-	options.send_before_ms = job->send_before_ms;
 	job->waiter.is_done = false;
 	job->transfer = b24_http_start(b24_pool(), &job->request, &options,
 								   &job->waiter);

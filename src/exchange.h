@@ -53,8 +53,6 @@ typedef struct B24Job
 	B24Exchange *exchange;
 	const B24Endpoint *endpoint;
 	void	   *user;			/* the caller's own */
-	int64		send_before_ms; /* by CLOCK_MONOTONIC; 0: no limit.  The caller
-								 * sets it before the job is sent or offered */
 
 	B24Json    *arguments;		/* by SQL name; the caller fills it in */
 	B24Request	request;

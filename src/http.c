@@ -55,7 +55,6 @@ struct B24Transfer
 	size_t		max_body;
 	size_t		body_size;		/* allocated */
 	size_t		header_bytes;
-	int64_t		send_before_ms; /* 0: no limit */
 	B24HttpAnswer answer;
 	char		error[CURL_ERROR_SIZE];
 };
@@ -108,18 +107,6 @@ restore_signals(const sigset_t *saved)
 }
 
 /*
- * A process that was stopped for long must not send what others have taken
- * over meanwhile.
- */
-static bool
-is_too_late(B24Transfer *t)
-{
-	if (t->send_before_ms != 0 && monotonic_ms() >= t->send_before_ms)
-		t->answer.too_late = true;
-	return t->answer.too_late;
-}
-
-/*
  * Sockets
  */
 static curl_socket_t
@@ -132,8 +119,6 @@ open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 	int			fd;
 
 	(void) purpose;
-	if (is_too_late(t))
-		return CURL_SOCKET_BAD;
 	if (http->hooks.acquire_fd != NULL && !http->hooks.acquire_fd())
 		return CURL_SOCKET_BAD;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
@@ -315,8 +300,7 @@ take_header(char *data, size_t unit, size_t count, void *context)
 #if HAVE_PREREQ
 /*
  * Called just before a request is sent, also when libcurl is about to repeat
- * it.  What changes something is not repeated once a byte of it has left, and
- * nothing is sent when its time is over.
+ * it.  What changes something is not repeated once a byte of it has left.
  */
 static int
 before_sending(void *context, char *remote_ip, char *local_ip,
@@ -329,8 +313,6 @@ before_sending(void *context, char *remote_ip, char *local_ip,
 	(void) local_ip;
 	(void) remote_port;
 	(void) local_port;
-	if (is_too_late(t))
-		return CURL_PREREQFUNC_ABORT;
 	if (!t->changes)
 		return CURL_PREREQFUNC_OK;
 	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
@@ -403,8 +385,6 @@ finish(B24Transfer *t, CURLcode code)
 	text = t->error[0] != '\0' ? t->error : curl_easy_strerror(code);
 	if (t->too_large)
 		text = "the answer was larger than the limit";
-	else if (answer->too_late)
-		text = "not sent in time";
 	else if (code == CURLE_ABORTED_BY_CALLBACK)
 		text = "the connection broke while the request was under way";
 	snprintf(answer->text, sizeof(answer->text), "%s", text);
@@ -605,8 +585,7 @@ prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options
 #if HAVE_PREREQ
 	SET(CURLOPT_PREREQDATA, t);
 #else
-	/* a new connection asks for a socket, which is when it may be too late */
-	fresh = fresh || t->changes || t->send_before_ms != 0;
+	fresh = fresh || t->changes;
 #endif
 	SET(CURLOPT_FRESH_CONNECT, (long) fresh);
 
@@ -633,7 +612,6 @@ b24_http_start(B24Http *http, const B24Request *request,
 	t->owner = owner;
 	t->changes = request->changes;
 	t->detached = options->detached;
-	t->send_before_ms = options->send_before_ms;
 	t->max_body = options->max_response_size;
 	t->answer.server_time_s = -1;
 	t->answer.retry_after_s = -1;

@@ -33,8 +33,6 @@ typedef struct B24HttpOptions
 	bool		allow_http;
 	bool		fresh;			/* a new connection, and look the name up again */
 	bool		detached;		/* b24_http_abandon leaves it alone */
-	int64_t		send_before_ms; /* by CLOCK_MONOTONIC; later it is not sent at
-								 * all.  0: no limit */
 } B24HttpOptions;
 
 typedef struct B24HttpAnswer
@@ -48,7 +46,6 @@ typedef struct B24HttpAnswer
 	long		retry_after_s;	/* -1: not said */
 	long		server_time_s;	/* header Date, seconds since 1970; -1: none */
 	bool		sent;			/* at least one byte of the request left */
-	bool		too_late;		/* to be sent: see send_before_ms */
 	size_t		bytes_sent;		/* of the body, as on the wire */
 	size_t		bytes_received;
 

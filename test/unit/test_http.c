@@ -1676,66 +1676,20 @@ test_escaping_hides_steps_in_a_path(void **state)
 }
 
 /*
- * When to send at the latest
+ * What the statistics count
  */
 static void
-test_what_is_not_sent_in_time_is_not_sent(void **state)
+test_bytes_are_counted(void **state)
 {
 	Exchange	x;
 
 	PLAY({ANSWER, OK_ANSWER "{}"});
-
-	/* on a new connection, and on one that is there */
-	for (int i = 0; i < 2; i++)
-	{
-		options.send_before_ms = now_ms() - 1;
-		begin(&x, "POST", "/late", "{}", i == 0);
-		await(&x);
-		check_failed(&x, B24_UNREACHABLE, false);
-		assert_string_equal(x.answer->text, "not sent in time");
-		assert_true(x.answer->too_late);
-		end(&x);
-		settle();
-		assert_int_equal(server.request_count, i);
-		if (i > 0)
-			break;
-		options.send_before_ms = 0;
-		exchange_ok("GET", "/", NULL, false, "{}");
-	}
-}
-
-static void
-test_what_is_in_time_is_sent(void **state)
-{
-	Exchange	x;
-
-	PLAY({ANSWER, OK_ANSWER "{}"});
-	options.send_before_ms = now_ms() + PATIENCE_MS;
 	begin(&x, "POST", "/", "{}", true);
 	await(&x);
 	check_ok(&x, 200, "{}");
-	assert_false(x.answer->too_late);
 	assert_int_equal(x.answer->bytes_sent, 2);
 	assert_int_equal(x.answer->bytes_received, 2);
 	end(&x);
-}
-
-/* The time counts when the request goes out, not when it is started. */
-static void
-test_a_transfer_that_waited_past_its_time_is_not_sent(void **state)
-{
-	Exchange	x;
-
-	options.send_before_ms = now_ms() + 20;
-	begin(&x, "POST", "/", "{}", true);
-	while (now_ms() < options.send_before_ms)
-		usleep(1000);
-	await(&x);
-	check_failed(&x, B24_UNREACHABLE, false);
-	assert_true(x.answer->too_late);
-	end(&x);
-	settle();
-	assert_int_equal(server.request_count, 0);
 }
 
 /* Of a process that goes on with them after a transaction failed. */
@@ -1786,9 +1740,7 @@ main(void)
 		with_server(test_only_as_many_idle_connections_are_kept_as_allowed),
 		with_server(test_transfers_beyond_the_limit_wait_for_a_connection),
 		with_server(test_a_transfer_that_waited_too_long_is_unreachable),
-		with_server(test_what_is_not_sent_in_time_is_not_sent),
-		with_server(test_what_is_in_time_is_sent),
-		with_server(test_a_transfer_that_waited_past_its_time_is_not_sent),
+		with_server(test_bytes_are_counted),
 		with_server(test_detached_transfers_are_not_abandoned),
 		with_server(test_a_transfer_that_is_given_up_makes_room_for_one_that_waits),
 		with_server(test_a_refused_descriptor_is_unreachable),
