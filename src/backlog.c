@@ -216,7 +216,9 @@ static int
 coalesce(const char *server, B24Claim *claim)
 {
 	static B24Statement find = {
-		"SELECT id, operation, owner::oid, attempts, request FROM bill24.outbox"
+		"SELECT id, operation, owner::oid, attempts, request, merged_into IS NOT NULL OR EXISTS ("
+		"  SELECT FROM bill24.outbox m WHERE m.merged_into = o.id"
+		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting') FROM bill24.outbox o"
 		" WHERE server = $1 AND account = $5 AND key = $2 AND finished_at IS NULL AND id > $3"
 		" ORDER BY id LIMIT $4", 5, {"text", "text", "bigint", "integer", "bigint"}
 	};
@@ -253,7 +255,8 @@ coalesce(const char *server, B24Claim *claim)
 
 		if (!JB_ROOT_IS_OBJECT(request) || strcmp(operation, claim->operation) != 0 ||
 			DatumGetObjectId(b24_store_value(i, 3, NULL)) != claim->owner ||
-			DatumGetInt32(b24_store_value(i, 4, NULL)) != 0)
+			DatumGetInt32(b24_store_value(i, 4, NULL)) != 0 ||
+			DatumGetBool(b24_store_value(i, 6, NULL)))
 			break;
 		ids[count] = DatumGetInt64(b24_store_value(i, 1, NULL));
 		requests[count++] = JsonbPGetDatum(request);
@@ -388,7 +391,9 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 		"  SELECT FROM bill24.outbox f WHERE f.server = c.server"
 		"  AND f.account = c.account AND f.key = c.key"
 		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at, c.account,"
-		" c.attempts > 0 AND c.operation = ANY ($4)"
+		" c.operation = ANY ($4) AND EXISTS ("
+		"  SELECT FROM bill24.outbox m WHERE m.merged_into = c.id"
+		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting')"
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
 		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
 		" AND (c.next_attempt_at <= $7 OR c.next_attempt_at = c.created_at)"
@@ -455,7 +460,7 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 		claim->attempt = DatumGetInt32(b24_store_value(i, 7, NULL)) + 1;
 		claim->merged = DatumGetBool(b24_store_value(i, 12, NULL));
 		claims = lappend(claims, claim);
-		if (DatumGetBool(b24_store_value(i, 9, NULL)))
+		if (DatumGetBool(b24_store_value(i, 9, NULL)) && !claim->merged)
 			followed = lappend(followed, claim);
 	}
 	SPI_freetuptable(SPI_tuptable);
