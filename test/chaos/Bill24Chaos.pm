@@ -24,7 +24,7 @@ use Time::HiRes qw(sleep time);
 
 my $sessions = 6;
 my $most_unfinished = 600;		# then the load pauses
-my $patience = 60;				# without a job that finishes, at the end
+my $patience = 60;				# without a job that finishes or waits, at the end
 
 # How the network and the provider misbehave, and how often.
 my @faults = (
@@ -548,7 +548,8 @@ sub hangs
 	die 'a session does not return';
 }
 
-# Until nothing is left to be done, or nothing happens any more.
+# Until nothing is left to be done, or nothing happens any more.  A job that
+# failed often may have to wait for its next attempt.
 sub drain
 {
 	my ($self) = @_;
@@ -557,11 +558,12 @@ sub drain
 
 	while (time < $end)
 	{
-		my $left = $self->ask('SELECT count(*) FROM bill24.outbox'
-			  . " WHERE finished_at IS NULL AND state <> 'parked'");
+		my ($left, $wait) = split(/\|/, $self->ask(
+			'SELECT count(*), coalesce(greatest(ceil(extract(epoch FROM min(next_attempt_at) - now())), 0), 0)'
+			  . " FROM bill24.outbox WHERE finished_at IS NULL AND state <> 'parked'"));
 
 		last if $left == 0;
-		$end = time + $patience if $left != $before;
+		$end = time + $wait + $patience if $left != $before || $wait > 1;
 		$before = $left;
 		sleep(0.05);
 	}
