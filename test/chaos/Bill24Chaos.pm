@@ -554,9 +554,10 @@ sub drain
 {
 	my ($self) = @_;
 	my $end = time + $patience;
+	my $last = time + 3600;
 	my $before = -1;
 
-	while (time < $end)
+	while (time < $end && time < $last)
 	{
 		my ($left, $wait) = split(/\|/, $self->ask(
 			'SELECT count(*), coalesce(greatest(ceil(extract(epoch FROM min(next_attempt_at) - now())), 0), 0)'
