@@ -36,6 +36,9 @@
 #define MAX_ERRORS 3
 #define ERROR_WAIT_MS 300
 
+/* How often bill24.worker is brought up to date while there is much to do. */
+#define TELL_EVERY_MS 100
+
 int			b24_workers = 1;
 int			b24_worker_idle_timeout = 300000;
 
@@ -205,6 +208,23 @@ leave(B24Delivery *delivery, uint64 seen, B24Leaving leaving, long wait_ms)
 	proc_exit(0);
 }
 
+/* Shows what is going on; the number in flight not more often than one can read. */
+static void
+tell(const B24Delivery *delivery)
+{
+	static TimestampTz told_at = 0;
+	static bool was_running = false;
+	int			in_flight = b24_delivery_in_flight(delivery);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (in_flight > 0 && was_running && now >= told_at &&
+		now < told_at + TELL_EVERY_MS * INT64CONST(1000))
+		return;
+	told_at = now;
+	was_running = in_flight > 0;
+	b24_worker_note(b24_delivery_is_away(delivery) ? "away" : NULL, in_flight);
+}
+
 /* Delivers until there is a reason to end. */
 static void
 deliver(B24Delivery *delivery)
@@ -261,8 +281,7 @@ deliver(B24Delivery *delivery)
 		}
 		errors = 0;
 		since = DT_NOEND;
-		b24_worker_note(b24_delivery_is_away(delivery) ? "away" : NULL,
-						b24_delivery_in_flight(delivery));
+		tell(delivery);
 
 		if (!is_busy)
 		{
