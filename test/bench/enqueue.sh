@@ -153,3 +153,4 @@ row "trigger FOR EACH ROW" "$(insert bill24_row)" "$(insert plain_row)"
 row "bill24_enqueue() in a query, beside INSERT ... SELECT" "$(enqueue)" "$(plain_insert)"
 row "for comparison: plain SQL into bill24.outbox FOR EACH STATEMENT" "$(insert sql_statement)" "$(insert plain_statement)"
 row "for comparison: no trigger" "$(insert bare)" "$(insert plain_statement)"
+sql -d postgres -c 'DROP DATABASE bench_enqueue'		# and its worker
