@@ -106,8 +106,9 @@ b24_backlog_known_servers(void)
 
 /*
  * When the next job of a server is due, behind a position, which moves on to
- * where all that is due has been looked at; false if there is no job.  A job that was never tried is due whatever the clock says: if its
- * time is to come, the clock was set back.
+ * where all that is due has been looked at; false if there is no job.  A job
+ * that was never tried is due whatever the clock says: if its time is to come,
+ * the clock was set back.
  */
 bool
 b24_backlog_next(const char *server, B24Position *position, B24Due *due)
@@ -665,8 +666,8 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 }
 
 /*
- * Runs a statement of two parameters, of which an error undoes no more than
- * itself; false if there was one, of which the log is told.
+ * Runs a statement so that an error undoes no more than the statement itself;
+ * false if there was one, of which the log is told.
  */
 static bool
 run_apart(B24Statement *statement, Datum *values)

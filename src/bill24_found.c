@@ -129,8 +129,8 @@ b24_bill_found(const B24Json *arguments, const B24Json *result,
 	}
 	if (strcmp(status, "paid") == 0)
 		return B24_FOUND_OURS;
-	b24_problem(problem, B24_ALREADY_EXISTS,
-				"the bill is there, but its status is \"%.40s\" and not \"paid\"",
-				status);
+
+	/* the provider's word for it is not quoted: this goes into the job's row */
+	b24_problem(problem, B24_ALREADY_EXISTS, "the bill is there, but not paid");
 	return B24_FOUND_OTHER;
 }

@@ -228,9 +228,8 @@ b24_delivery_new(bool in_call)
 /*
  * Goes on with everything that can go on now, without waiting.  Looks at jobs
  * that are due since a time, as those tell who wake us: DT_NOBEGIN for all, as
- * is to be done first, DT_NOEND if there is no news.  With
- * claim false, only what has been claimed is brought to its end.  wait_ms is
- * how long it may be left alone if no socket has news, -1 for ever.  False
+ * is to be done first, DT_NOEND if there is no news.  With claim false, only
+ * what has been claimed is brought to its end.  wait_ms is how long it may be left alone if no socket has news, -1 for ever.  False
  * when nothing is claimed any more and all results are written.
  */
 bool

@@ -13,7 +13,7 @@
 #include "destination.h"
 
 /*
- * Claimed ahead of what is in flight, which is as much: at least, and at most.
+ * Claimed ahead of what is in flight: at least, and at most.
  * Those jobs are nobody else's, and have to be looked up after a crash.
  */
 #define MIN_STOCK 8
