@@ -378,7 +378,10 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 	static B24Statement find = {
 		"SELECT c.id, c.operation, c.key, c.request, c.owner::oid,"
 		" c.state = 'unknown', c.attempts,"
-		" COALESCE("
+		" CASE WHEN ("
+		"  SELECT e.id FROM bill24.outbox e WHERE e.server = c.server AND e.account = c.account"
+		"  AND e.key = c.key AND e.finished_at IS NULL AND e.id <> c.id"
+		"  ORDER BY e.server, e.account, e.key, e.id LIMIT 1) IS NULL THEN c.id ELSE COALESCE("
 		"  (SELECT a.id FROM bill24.outbox a WHERE a.server = c.server"
 		"   AND a.account = c.account AND a.key = c.key"
 		"   AND a.state IN ('sending', 'unknown', 'parked') AND a.id <> c.id"
@@ -387,14 +390,14 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 		"  CASE WHEN c.state = 'unknown' THEN c.id ELSE"
 		"   (SELECT h.id FROM bill24.outbox h WHERE h.server = c.server"
 		"    AND h.account = c.account AND h.key = c.key"
-		"    AND h.finished_at IS NULL AND h.merged_into IS NULL ORDER BY h.server, h.account, h.key, h.id LIMIT 1) END),"
+		"    AND h.finished_at IS NULL AND h.merged_into IS NULL ORDER BY h.server, h.account, h.key, h.id LIMIT 1) END) END,"
 		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($4) AND EXISTS ("
 		"  SELECT FROM bill24.outbox f WHERE f.server = c.server"
 		"  AND f.account = c.account AND f.key = c.key"
 		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at, c.account,"
-		" c.operation = ANY ($4) AND EXISTS ("
-		"  SELECT FROM bill24.outbox m WHERE m.merged_into = c.id"
-		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting')"
+		" c.operation = ANY ($4) AND ("
+		"  SELECT m.id FROM bill24.outbox m WHERE m.merged_into = c.id"
+		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting' LIMIT 1) IS NOT NULL"
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
 		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
 		" AND (c.next_attempt_at <= $7 OR c.next_attempt_at = c.created_at)"
@@ -481,6 +484,46 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 	mark_claimed(claims, "sending", false, lease);
 	mark_claimed(claims, "unknown", true, lease);
 	return claims;
+}
+
+/*
+ * Of jobs that have ended, those whose key has others that have not: puts them
+ * first, and returns how many they are.  Mostly there are none, and nothing is
+ * to be done for them.
+ */
+static int
+keep_those_with_others(const char *server, int64 *ids, bool *done, int64 *accounts,
+					   char **keys, int count)
+{
+	static B24Statement find = {
+		"SELECT k.n FROM unnest($2, $3, $4) AS k(n, account, key), LATERAL ("
+		" SELECT FROM bill24.outbox o WHERE o.server = $1 AND o.account = k.account"
+		" AND o.key = k.key AND o.finished_at IS NULL"
+		" ORDER BY o.server, o.account, o.key, o.id LIMIT 1) h",
+		4, {"text", "bigint[]", "bigint[]", "text[]"}
+	};
+	int64	   *numbers = palloc(count * sizeof(int64));
+	Datum		values[4];
+	int			found;
+
+	for (int i = 0; i < count; i++)
+		numbers[i] = i;
+	values[0] = CStringGetTextDatum(server);
+	values[1] = PointerGetDatum(id_array(numbers, count));
+	values[2] = PointerGetDatum(id_array(accounts, count));
+	values[3] = PointerGetDatum(text_array(keys, count));
+	found = (int) b24_store_run_latest(&find, values);
+	for (int i = 0; i < found; i++)
+	{
+		/* in the order of the arrays, as unnest() gives them */
+		int64		n = DatumGetInt64(b24_store_value(i, 1, NULL));
+
+		ids[i] = ids[n];
+		done[i] = done[n];
+		accounts[i] = accounts[n];
+		keys[i] = keys[n];
+	}
+	return found;
 }
 
 /*
@@ -658,6 +701,8 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 	values[COLUMNS] = Int64GetDatum(lease);
 	b24_store_run(&write, values, NULL);
 	*skipped = false;
+	if (finished > 0)
+		finished = keep_those_with_others(server, ids, done, accounts, keys, finished);
 	if (finished > 0)
 		end_merged(ids, done, finished);
 	if (finished > 0 && free_keys(server, accounts, keys, finished, skipped) > 0)

@@ -484,6 +484,10 @@ make_handle(B24Http *http)
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_USERAGENT, http->user_agent);
 	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
+
+	/* both are allocated for every transfer, and requests and answers are short */
+	SET(CURLOPT_BUFFERSIZE, 8192L);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
 	SET(CURLOPT_WRITEFUNCTION, take_body);
 	SET(CURLOPT_HEADERFUNCTION, take_header);
 	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);

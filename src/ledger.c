@@ -265,39 +265,46 @@ is_about_data(int sqlstate)
 
 /*
  * Takes over a claimed job: from here on it is ours to end, in whatever way.
- * A job that raises an error by what it says is parked, and holds up no other.
+ * Raises errors by what the job says.
  */
 static void
-take_over(B24Delivery *d, B24Destination *server, const B24Claim *claim)
+take_over_one(B24Delivery *d, B24Destination *server, const B24Claim *claim)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	B24Errand  *errand = b24_errand_new(d->errands, claim);
+	B24Sender  *sender;
 	B24Problem	problem;
 
 	b24_queue_push(&server->fresh, errand);
-	errand->verdict = B24_VERDICT_PARKED;
+	if (!b24_errand_read(errand, claim))
+		return;
+	sender = b24_sender_find(server, d->inbox, claim->owner, &problem);
+	if (sender == NULL)
+	{
+		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
+		return;
+	}
+	errand->user = sender;
+	sender->errands++;
+	b24_errand_prepare(errand, sender->exchange);
+}
+
+/* The same with all of these; false with the reason if one of them cannot be. */
+static bool
+take_over_all(B24Delivery *d, B24Destination *server, List *claims, B24Problem *problem)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool ok = true;
+
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(old);
 	PG_TRY();
 	{
-		if (b24_errand_read(errand, claim))
-		{
-			B24Sender	   *sender = b24_sender_find(server, d->inbox, claim->owner,
-													&problem);
+		ListCell   *cell;
 
-			if (sender == NULL)
-				b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
-			else
-			{
-				errand->user = sender;
-				sender->errands++;
-				b24_errand_prepare(errand, sender->exchange);
-			}
-		}
+		foreach(cell, claims)
+			take_over_one(d, server, lfirst(cell));
 		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old);
-		CurrentResourceOwner = owner;
 	}
 	PG_CATCH();
 	{
@@ -310,11 +317,39 @@ take_over(B24Delivery *d, B24Destination *server, const B24Claim *claim)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(old);
-		CurrentResourceOwner = owner;
-		b24_problem(&problem, B24_BAD_ARGUMENT, "%s", error->message);
-		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
+		b24_problem(problem, B24_BAD_ARGUMENT, "%s", error->message);
+		ok = false;
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	return ok;
+}
+
+/*
+ * Takes over what was claimed: all at once if that goes well, else one by one,
+ * and a job that raises an error is parked, and holds up no other.
+ */
+static void
+take_over(B24Delivery *d, B24Destination *server, List *claims)
+{
+	B24Problem	problem;
+	ListCell   *cell;
+
+	if (take_over_all(d, server, claims, &problem))
+		return;
+	while (server->fresh.count > 0)
+		b24_sender_free_errand(b24_queue_pop(&server->fresh));
+	foreach(cell, claims)
+	{
+		B24Errand  *errand;
+
+		if (take_over_all(d, server, list_make1(lfirst(cell)), &problem))
+			continue;
+		for (errand = server->fresh.first; errand->next != NULL; errand = errand->next)
+			;
+		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
+	}
 }
 
 /* Claims what a server's stock lacks. */
@@ -322,7 +357,6 @@ static void
 claim_for(B24Delivery *d, B24Destination *server, TimestampTz until)
 {
 	List	   *claims;
-	ListCell   *cell;
 	int			target;
 
 	b24_destination_load(server);
@@ -332,8 +366,7 @@ claim_for(B24Delivery *d, B24Destination *server, TimestampTz until)
 	claims = b24_backlog_claim(server->name, until,
 							   d->cautious > 0 ? 1 : target - server->stock.count,
 							   d->lease, &server->position, &server->more);
-	foreach(cell, claims)
-		take_over(d, server, lfirst(cell));
+	take_over(d, server, claims);
 	if (d->look_over_at_ms < 0)
 		d->look_over_at_ms = Max(b24_now_ms(), d->looked_over_at_ms + LOOK_OVER_EVERY_MS);
 }
