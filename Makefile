@@ -59,6 +59,7 @@ OBJS = \
 	src/lease.o \
 	src/home.o \
 	src/backlog.o \
+	src/seen.o \
 	src/errand.o \
 	src/destination.o \
 	src/ledger.o \

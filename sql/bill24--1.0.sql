@@ -483,6 +483,204 @@ COMMENT ON VIEW bill24.queue IS
 'the unfinished jobs that the current role may see, by server, operation and state, with the age of the oldest';
 GRANT SELECT ON bill24.queue TO PUBLIC;
 
+/*
+ * The mirror: customers and their wallets as the provider has them.  Keys begin
+ * with sync_code, and nothing is unique across customers.
+ *
+ * What changes seldom, the copies, is kept apart from what every look
+ * changes.  Of a quiet customer a look changes nothing of its own: such
+ * customers are looked at in groups, and only the group's row is written.
+ */
+CREATE SEQUENCE bill24.look_group_id_seq;
+CREATE TABLE bill24.look_group (
+	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bill24.look_group_id_seq'),
+	server text COLLATE "C" NOT NULL,
+	is_open boolean NOT NULL DEFAULT true,
+	members integer NOT NULL DEFAULT 0,
+	next_look_at timestamptz NOT NULL,
+	looked_at timestamptz
+);
+CREATE INDEX look_group_due ON bill24.look_group (server, next_look_at, id);
+CREATE UNIQUE INDEX look_group_open ON bill24.look_group (server) WHERE is_open;
+ALTER SEQUENCE bill24.look_group_id_seq OWNED BY bill24.look_group.id;
+COMMENT ON TABLE bill24.look_group IS 'quiet customers that are looked at together';
+COMMENT ON COLUMN bill24.look_group.is_open IS 'more customers are put into it';
+COMMENT ON COLUMN bill24.look_group.members IS 'how many were put into it';
+COMMENT ON COLUMN bill24.look_group.next_look_at IS 'when its customers are looked at next';
+COMMENT ON COLUMN bill24.look_group.looked_at IS 'when its customers were last asked for, all with success and without a change';
+
+CREATE TABLE bill24.tracked (
+	sync_code text COLLATE "C" NOT NULL,
+	server text COLLATE "C" NOT NULL,
+	owner regrole NOT NULL,
+	tracked_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	next_look_at timestamptz DEFAULT pg_catalog.clock_timestamp(),
+	look_group bigint,
+	wanted_at timestamptz,
+	again_at timestamptz,
+	look_interval integer,
+	read_at timestamptz,
+	digest bigint,
+	failures integer NOT NULL DEFAULT 0,
+	failed_at timestamptz,
+	sqlstate text COLLATE "C",
+	error text,
+	remote_id text,
+	sent_at timestamptz,
+	sent_name text,
+	sent_phone text,
+	sent_email text,
+	PRIMARY KEY (sync_code, server),
+	CONSTRAINT tracked_schedule CHECK ((next_look_at IS NULL) = (look_group IS NOT NULL))
+);
+CREATE INDEX tracked_due ON bill24.tracked (server, next_look_at, sync_code) WHERE next_look_at IS NOT NULL;
+CREATE INDEX tracked_group ON bill24.tracked (look_group) WHERE look_group IS NOT NULL;
+COMMENT ON TABLE bill24.tracked IS 'the customers that are mirrored, and when they are looked at';
+COMMENT ON COLUMN bill24.tracked.owner IS 'with whose user mapping it is looked at';
+COMMENT ON COLUMN bill24.tracked.next_look_at IS 'when it is looked at next; NULL: with its group';
+COMMENT ON COLUMN bill24.tracked.look_group IS 'the group in bill24.look_group that it is looked at with';
+COMMENT ON COLUMN bill24.tracked.wanted_at IS 'when a look was last asked for: one that began before does not do';
+COMMENT ON COLUMN bill24.tracked.again_at IS 'when to look once more, since the provider changes balances a while after a payment';
+COMMENT ON COLUMN bill24.tracked.look_interval IS 'seconds between looks that find nothing new';
+COMMENT ON COLUMN bill24.tracked.read_at IS 'when the answer that the copies are of was asked for; NULL if there was none yet';
+COMMENT ON COLUMN bill24.tracked.digest IS 'of that answer';
+COMMENT ON COLUMN bill24.tracked.failures IS 'looks that failed since the last that did not';
+COMMENT ON COLUMN bill24.tracked.sqlstate IS 'of the last look, if it failed';
+COMMENT ON COLUMN bill24.tracked.error IS 'why the last look failed, in words';
+COMMENT ON COLUMN bill24.tracked.remote_id IS 'the provider''s own id, which only some answers tell';
+COMMENT ON COLUMN bill24.tracked.sent_at IS 'when name, phone or email was last sent with success';
+SELECT pg_catalog.pg_extension_config_dump('bill24.tracked', '');
+
+CREATE TABLE bill24.customer_copy (
+	sync_code text COLLATE "C" NOT NULL,
+	server text COLLATE "C" NOT NULL,
+	name text,
+	name_kh text,
+	phone text,
+	email text,
+	changed_at timestamptz NOT NULL,
+	deleted_at timestamptz,
+	PRIMARY KEY (sync_code, server)
+);
+COMMENT ON TABLE bill24.customer_copy IS 'customers as they were last read: see the view bill24.customer';
+
+CREATE TABLE bill24.wallet_copy (
+	sync_code text COLLATE "C" NOT NULL,
+	server text COLLATE "C" NOT NULL,
+	id text COLLATE "C" NOT NULL,
+	name text,
+	balance numeric NOT NULL,
+	currency text,
+	changed_at timestamptz NOT NULL,
+	deleted_at timestamptz,
+	PRIMARY KEY (sync_code, server, id)
+);
+COMMENT ON TABLE bill24.wallet_copy IS 'wallets as they were last read: see the view bill24.wallet';
+
+CREATE SEQUENCE bill24.wallet_change_number_seq;
+CREATE TABLE bill24.wallet_change (
+	sync_code text COLLATE "C" NOT NULL,
+	server text COLLATE "C" NOT NULL,
+	number bigint NOT NULL DEFAULT pg_catalog.nextval('bill24.wallet_change_number_seq'),
+	id text COLLATE "C" NOT NULL,
+	currency text,
+	old_balance numeric,
+	new_balance numeric,
+	seen_at timestamptz NOT NULL,
+	PRIMARY KEY (sync_code, server, number)
+);
+ALTER SEQUENCE bill24.wallet_change_number_seq OWNED BY bill24.wallet_change.number;
+COMMENT ON TABLE bill24.wallet_change IS 'the changes of balances that were seen, oldest first by number';
+COMMENT ON COLUMN bill24.wallet_change.id IS 'the wallet''s';
+COMMENT ON COLUMN bill24.wallet_change.old_balance IS 'NULL: the wallet was not there';
+COMMENT ON COLUMN bill24.wallet_change.new_balance IS 'NULL: the wallet is gone';
+COMMENT ON COLUMN bill24.wallet_change.seen_at IS 'when the answer that told it was asked for; the change came before';
+-- unlike the copies it cannot be read again
+SELECT pg_catalog.pg_extension_config_dump('bill24.wallet_change', '');
+SELECT pg_catalog.pg_extension_config_dump('bill24.wallet_change_number_seq', '');
+
+CREATE TABLE bill24.look_rate (
+	server text COLLATE "C" PRIMARY KEY,
+	noted_at timestamptz NOT NULL,
+	per_second double precision NOT NULL
+);
+COMMENT ON TABLE bill24.look_rate IS 'how many customers a second the worker has been reading';
+
+-- the time of the last successful look; t and g are rows of tracked and of look_group
+CREATE VIEW bill24.customer AS
+SELECT t.sync_code, t.server, t.remote_id, c.name, c.name_kh, c.phone, c.email, c.changed_at,
+	CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at) ELSE t.read_at END AS synced_at,
+	c.deleted_at, t.failed_at, t.sqlstate, t.error
+FROM bill24.tracked t
+	LEFT JOIN bill24.look_group g ON g.id = t.look_group
+	LEFT JOIN bill24.customer_copy c ON c.sync_code = t.sync_code AND c.server = t.server;
+COMMENT ON VIEW bill24.customer IS
+'the customers that are mirrored, as the provider had them at synced_at; NULL there until the first look succeeds';
+COMMENT ON COLUMN bill24.customer.changed_at IS 'when the answer that brought its present data was asked for';
+COMMENT ON COLUMN bill24.customer.synced_at IS 'when this was last seen to be so';
+COMMENT ON COLUMN bill24.customer.deleted_at IS 'when it was first seen to be gone; the data is the last that was seen';
+COMMENT ON COLUMN bill24.customer.error IS 'why the last look failed, if it did: then the data is of an earlier one';
+
+CREATE VIEW bill24.wallet AS
+SELECT w.sync_code, w.server, w.id, w.name, w.balance, w.currency, w.changed_at,
+	CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at) ELSE t.read_at END AS synced_at,
+	w.deleted_at
+FROM bill24.wallet_copy w
+	JOIN bill24.tracked t ON t.sync_code = w.sync_code AND t.server = w.server
+	LEFT JOIN bill24.look_group g ON g.id = t.look_group;
+COMMENT ON VIEW bill24.wallet IS
+'the wallets of the customers that are mirrored, as the provider had them at synced_at';
+COMMENT ON COLUMN bill24.wallet.balance IS 'in units of its currency, exactly as the provider tells it';
+COMMENT ON COLUMN bill24.wallet.synced_at IS 'when this was last seen to be so';
+COMMENT ON COLUMN bill24.wallet.deleted_at IS 'when it was first seen to be gone, with the last balance that was seen';
+
+CREATE VIEW bill24.freshness AS
+SELECT server, pg_catalog.count(*) AS customers,
+	pg_catalog.count(*) FILTER (WHERE synced_at IS NULL) AS never_read,
+	pg_catalog.count(*) FILTER (WHERE sqlstate IS NOT NULL) AS failing,
+	pg_catalog.count(*) FILTER (WHERE deleted_at IS NOT NULL) AS gone,
+	pg_catalog.min(synced_at) AS oldest,
+	pg_catalog.max(synced_at) AS newest,
+	pg_catalog.now() - pg_catalog.min(synced_at) AS greatest_age,
+	pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY pg_catalog.now() - synced_at) AS median_age
+FROM bill24.customer GROUP BY server;
+COMMENT ON VIEW bill24.freshness IS
+'how old the mirror is, by server; it reads all of it';
+
+CREATE VIEW bill24.sync_progress AS
+SELECT p.server, p.tracked, p.due, p.done, p.failed, r.per_second AS rate, p.oldest,
+	CASE WHEN p.due = 0 THEN NULL
+		WHEN r.per_second > 0 THEN pg_catalog.now() + p.due / r.per_second * '1 second'::interval END AS estimated_end
+FROM (SELECT t.server, pg_catalog.count(*) AS tracked,
+		pg_catalog.count(*) FILTER (WHERE COALESCE(t.next_look_at, g.next_look_at) <= pg_catalog.now()) AS due,
+		pg_catalog.count(*) FILTER (WHERE t.read_at IS NOT NULL) AS done,
+		pg_catalog.count(*) FILTER (WHERE t.sqlstate IS NOT NULL) AS failed,
+		pg_catalog.min(CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at)
+			ELSE t.read_at END) AS oldest
+	FROM bill24.tracked t LEFT JOIN bill24.look_group g ON g.id = t.look_group GROUP BY t.server) p
+	LEFT JOIN bill24.look_rate r ON r.server = p.server AND r.noted_at > pg_catalog.now() - '10 seconds'::interval;
+COMMENT ON VIEW bill24.sync_progress IS
+'how far the mirror is, by server; it reads all that is tracked';
+COMMENT ON COLUMN bill24.sync_progress.due IS 'customers whose look is due and was not made yet';
+COMMENT ON COLUMN bill24.sync_progress.done IS 'customers that were read at least once';
+COMMENT ON COLUMN bill24.sync_progress.failed IS 'customers whose last look failed';
+COMMENT ON COLUMN bill24.sync_progress.rate IS 'customers read a second; NULL if none were in the last 10 seconds';
+COMMENT ON COLUMN bill24.sync_progress.estimated_end IS 'when all that is due now will have been looked at, at that rate';
+
+CREATE VIEW bill24.drift AS
+SELECT t.sync_code, t.server, f.field, f.sent, f.remote, t.sent_at,
+	CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at) ELSE t.read_at END AS synced_at
+FROM bill24.tracked t
+	JOIN bill24.customer_copy c ON c.sync_code = t.sync_code AND c.server = t.server
+	LEFT JOIN bill24.look_group g ON g.id = t.look_group,
+	LATERAL (VALUES ('name', t.sent_name, c.name), ('phone', t.sent_phone, c.phone),
+		('email', t.sent_email, c.email)) AS f(field, sent, remote)
+WHERE f.sent IS NOT NULL AND f.sent IS DISTINCT FROM f.remote
+	AND c.deleted_at IS NULL
+	AND CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at) ELSE t.read_at END > t.sent_at;
+COMMENT ON VIEW bill24.drift IS
+'customers that are other at the provider than was last sent, by field, as far as they were looked at since';
+
 CREATE TABLE bill24.home (
 	system_identifier bigint NOT NULL,
 	database oid NOT NULL,

@@ -555,6 +555,14 @@ b24_server_settings(const char *name, B24ServerSettings *settings)
 							 &settings->retry_delay_ms, &ignored);
 	(void) b24_option_number(server->options, "retention", catalog,
 							 &settings->retention_s, &ignored);
+	settings->mirror = b24_option_boolean(server->options, "mirror", catalog);
+	(void) b24_option_number(server->options, "sync_interval", catalog,
+							 &settings->max_sync_s, &ignored);
+	(void) b24_option_number(server->options, "min_sync_interval", catalog,
+							 &settings->min_sync_s, &ignored);
+	settings->min_sync_s = Min(settings->min_sync_s, settings->max_sync_s);
+	(void) b24_option_number(server->options, "second_look", catalog,
+							 &settings->second_look_s, &ignored);
 	return true;
 }
 

@@ -40,6 +40,10 @@ typedef struct B24ServerSettings
 	int			max_attempts;
 	int			retry_delay_ms;
 	int			retention_s;	/* 0: for ever */
+	bool		mirror;			/* are its customers mirrored? */
+	int			min_sync_s;		/* looks at a customer are so far apart, */
+	int			max_sync_s;		/* at least and at most */
+	int			second_look_s;	/* after a payment, look once more so much later */
 } B24ServerSettings;
 
 extern bool b24_server_settings(const char *server,

@@ -39,6 +39,10 @@ static const B24Option options[] = {
 	{"max_attempts", SERVER, B24_OPTION_COUNT, "20", 1, 10000, false},
 	{"retry_delay", SERVER, B24_OPTION_MILLISECONDS, "1s", 1, 3600 * 1000, false},
 	{"retention", SERVER, B24_OPTION_SECONDS, "7d", 0, 3650 * 86400, false},
+	{"mirror", SERVER, B24_OPTION_BOOLEAN, "true", 0, 0, false},
+	{"sync_interval", SERVER, B24_OPTION_SECONDS, "1h", 1, 365 * 86400, false},
+	{"min_sync_interval", SERVER, B24_OPTION_SECONDS, "1min", 1, 365 * 86400, false},
+	{"second_look", SERVER, B24_OPTION_SECONDS, "20s", 0, 86400, false},
 
 	{"token", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false},
 	{"client_id", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false},
@@ -266,6 +270,35 @@ report_unknown(const char *name, Oid catalog)
 			 nearest != NULL ? errhint("Perhaps you meant the option \"%s\".", nearest) : 0));
 }
 
+static bool
+is_given(List *list, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, list)
+	{
+		if (strcmp(lfirst_node(DefElem, cell)->defname, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+check_intervals(List *list)
+{
+	int			least;
+	int			most;
+	B24Problem	ignored;
+
+	(void) b24_option_number(list, "min_sync_interval", SERVER, &least, &ignored);
+	(void) b24_option_number(list, "sync_interval", SERVER, &most, &ignored);
+	if (least > most && is_given(list, "min_sync_interval"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"min_sync_interval\" must not be more than \"sync_interval\""),
+				 errdetail("They are %d and %d seconds.", least, most)));
+}
+
 /*
  * What only holds between options.  A server needs an address; http is for
  * those who said so; a mapping has its secrets here or in a file.
@@ -289,6 +322,7 @@ check_together(List *list, Oid catalog)
 					 errmsg("option \"base_url\" must begin with https://"),
 					 errdetail("Over http, tokens and payments could be read and changed on the way."),
 					 errhint("For tests on one machine, a superuser can set the server option allow_http.")));
+		check_intervals(list);
 	}
 	else if (catalog == MAPPING &&
 			 b24_option_value(list, "credentials_file", catalog) != NULL &&

@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * mirror.h
+ *	  The local copies of customers and wallets, and when each is looked at.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_MIRROR_H
+#define BILL24_MIRROR_H
+
+#include "account.h"
+#include "seen.h"
+
+/* How a look at a customer ended. */
+typedef enum B24LookOutcome
+{
+	B24_LOOK_READ,
+	B24_LOOK_GONE,				/* the provider does not know it */
+	B24_LOOK_FAILED
+} B24LookOutcome;
+
+typedef struct B24Look
+{
+	const char *sync_code;		/* in the database's encoding */
+	TimestampTz asked_at;		/* before it was sent */
+	B24LookOutcome outcome;
+	B24SeenCustomer customer;	/* if it was read */
+	const char *sqlstate;		/* if it failed */
+	const char *error;
+	bool		patient;		/* failed in a way that does not pass soon */
+
+	/* of the group that it was looked at with; 0 and 0 if with none */
+	int64		group;
+	TimestampTz group_looked_at;
+} B24Look;
+
+/* What came of writing looks. */
+typedef struct B24Written
+{
+	TimestampTz next_look_at;	/* the first that is due again; DT_NOEND if none */
+	int			skipped;		/* somebody has them locked */
+} B24Written;
+
+extern void b24_mirror_write(const char *server, const B24ServerSettings *settings,
+							 const B24Look *looks, int count, bool may_group,
+							 B24Written *written);
+
+#endif							/* BILL24_MIRROR_H */
