@@ -60,6 +60,14 @@ OBJS = \
 	src/home.o \
 	src/backlog.o \
 	src/seen.o \
+	src/columns.o \
+	src/transaction.o \
+	src/copies.o \
+	src/lookgroup.o \
+	src/mirror.o \
+	src/agenda.o \
+	src/visit.o \
+	src/sync.o \
 	src/errand.o \
 	src/destination.o \
 	src/ledger.o \

@@ -32,6 +32,7 @@
 #include "utils/resowner.h"
 
 #include "backlog.h"
+#include "columns.h"
 #include "endpoint.h"
 #include "lease.h"
 #include "store.h"
@@ -39,27 +40,6 @@
 /* So many updates of a key become one at a time, and so many of all keys. */
 #define MAX_MERGE 100
 #define MAX_MERGE_ALL 1000
-
-static ArrayType *
-id_array(const int64 *ids, int count)
-{
-	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
-
-	for (int i = 0; i < count; i++)
-		values[i] = Int64GetDatum(ids[i]);
-	return construct_array(values, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-						   TYPALIGN_DOUBLE);
-}
-
-static ArrayType *
-text_array(char *const *texts, int count)
-{
-	Datum	   *values = palloc(Max(count, 1) * sizeof(Datum));
-
-	for (int i = 0; i < count; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	return construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT);
-}
 
 /*
  * The servers that have unfinished jobs: one step in the index for each of
@@ -169,7 +149,7 @@ let_wait(const int64 *ids, const int64 *heads, int count)
 		"UPDATE bill24.outbox SET next_attempt_at = pg_catalog.clock_timestamp() + '1 second'"
 		" WHERE id = ANY ($1)", 1, {"bigint[]"}
 	};
-	Datum		value = PointerGetDatum(id_array(heads, count));
+	Datum		value = b24_int8_array(heads, count);
 	int			locked = (int) b24_store_run(&lock_heads, &value, NULL);
 	int64	   *free_heads = palloc(Max(locked, 1) * sizeof(int64));
 	int64	   *wait = palloc(count * sizeof(int64));
@@ -198,10 +178,10 @@ let_wait(const int64 *ids, const int64 *heads, int count)
 		else
 			later[later_count++] = ids[i];
 	}
-	value = PointerGetDatum(id_array(wait, wait_count));
+	value = b24_int8_array(wait, wait_count);
 	if (wait_count > 0 && b24_store_run(&mark, &value, NULL) < wait_count)
 		b24_store_run(&delay_unknown, &value, NULL);
-	value = PointerGetDatum(id_array(later, later_count));
+	value = b24_int8_array(later, later_count);
 	if (later_count > 0)
 		b24_store_run(&delay, &value, NULL);
 }
@@ -266,7 +246,7 @@ coalesce(const char *server, B24Claim *claim)
 	/* one that a person has at the moment ends the row */
 	if (count == 1)
 		return 0;
-	values[0] = PointerGetDatum(id_array(ids + 1, count - 1));
+	values[0] = b24_int8_array(ids + 1, count - 1);
 	locked = (int) b24_store_run(&lock, values, NULL);
 	found = 1;
 	while (found < count && found <= locked &&
@@ -286,7 +266,7 @@ coalesce(const char *server, B24Claim *claim)
 		if (requests[i] != merged)
 			pfree(DatumGetPointer(requests[i]));
 	}
-	values[0] = PointerGetDatum(id_array(ids, count - 1));
+	values[0] = b24_int8_array(ids, count - 1);
 	values[1] = Int64GetDatum(ids[count - 1]);
 	b24_store_run(&merge, values, NULL);
 	claim->id = ids[count - 1];
@@ -340,7 +320,7 @@ mark_claimed(List *claims, const char *state, bool unknown, int64 lease)
 	}
 	if (count == 0)
 		return;
-	values[0] = PointerGetDatum(id_array(ids, count));
+	values[0] = b24_int8_array(ids, count);
 	values[1] = CStringGetTextDatum(state);
 	values[2] = Int64GetDatum(lease);
 	if (b24_store_run(&mark, values, NULL) != count)
@@ -509,9 +489,9 @@ keep_those_with_others(const char *server, int64 *ids, bool *done, int64 *accoun
 	for (int i = 0; i < count; i++)
 		numbers[i] = i;
 	values[0] = CStringGetTextDatum(server);
-	values[1] = PointerGetDatum(id_array(numbers, count));
-	values[2] = PointerGetDatum(id_array(accounts, count));
-	values[3] = PointerGetDatum(text_array(keys, count));
+	values[1] = b24_int8_array(numbers, count);
+	values[2] = b24_int8_array(accounts, count);
+	values[3] = b24_text_array(keys, count);
 	found = (int) b24_store_run_latest(&find, values);
 	for (int i = 0; i < found; i++)
 	{
@@ -543,14 +523,14 @@ end_merged(const int64 *ids, const bool *done, int count)
 		" WHERE m.merged_into = r.id AND m.merged_into IS NOT NULL AND m.state = 'waiting'",
 		2, {"bigint[]", "boolean[]"}
 	};
-	Datum	   *flags = palloc(count * sizeof(Datum));
+	B24Column	flags;
 	Datum		values[2];
 
+	b24_column_init(&flags, BOOLOID, count);
 	for (int i = 0; i < count; i++)
-		flags[i] = BoolGetDatum(done[i]);
-	values[0] = PointerGetDatum(id_array(ids, count));
-	values[1] = PointerGetDatum(construct_array(flags, count, BOOLOID, 1, true,
-												TYPALIGN_CHAR));
+		b24_column_add(&flags, BoolGetDatum(done[i]));
+	values[0] = b24_int8_array(ids, count);
+	values[1] = b24_column_array(&flags);
 	b24_store_run_latest(&end, values);
 }
 
@@ -585,8 +565,8 @@ free_keys(const char *server, const int64 *accounts, char *const *keys, int coun
 	uint64		freed;
 
 	values[0] = CStringGetTextDatum(server);
-	values[1] = PointerGetDatum(id_array(accounts, count));
-	values[2] = PointerGetDatum(text_array(keys, count));
+	values[1] = b24_int8_array(accounts, count);
+	values[2] = b24_text_array(keys, count);
 	found = (int) b24_store_run_latest(&find, values);
 	*skipped = false;
 	if (found == 0)
@@ -594,7 +574,7 @@ free_keys(const char *server, const int64 *accounts, char *const *keys, int coun
 	ids = palloc(found * sizeof(int64));
 	for (int i = 0; i < found; i++)
 		ids[i] = DatumGetInt64(b24_store_value(i, 1, NULL));
-	values[0] = PointerGetDatum(id_array(ids, found));
+	values[0] = b24_int8_array(ids, found);
 	freed = b24_store_run_latest(&go_on, values);
 	*skipped = freed < found;
 	return freed;
@@ -638,16 +618,11 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 		9, {"bigint[]", "text[]", "boolean[]", "integer[]", "double precision[]", "jsonb[]",
 		"text[]", "text[]", "bigint"}
 	};
-	enum
-	{
-		COLUMNS = 8
-	};
-	static const Oid types[COLUMNS] = {
+	static const Oid types[] = {
 		INT8OID, TEXTOID, BOOLOID, INT4OID, FLOAT8OID, JSONBOID, TEXTOID, TEXTOID
 	};
-	Datum		values[COLUMNS + 1];
-	Datum	   *column[COLUMNS];
-	bool	   *nulls[COLUMNS];
+	Datum		values[lengthof(types) + 1];
+	B24Column	columns[lengthof(types)];
 	char	  **keys = palloc(count * sizeof(char *));
 	int64	   *accounts = palloc(count * sizeof(int64));
 	int64	   *ids = palloc(count * sizeof(int64));
@@ -655,29 +630,30 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 	int			finished = 0;
 	long		due_ms = -1;
 
-	for (int c = 0; c < COLUMNS; c++)
-	{
-		column[c] = palloc(count * sizeof(Datum));
-		nulls[c] = palloc0(count * sizeof(bool));
-	}
+	for (int c = 0; c < lengthof(types); c++)
+		b24_column_init(&columns[c], types[c], count);
 	for (int i = 0; i < count; i++)
 	{
 		const B24Outcome *o = &outcomes[i];
 
-		column[0][i] = Int64GetDatum(o->id);
-		column[1][i] = CStringGetTextDatum(o->state);
-		column[2][i] = BoolGetDatum(o->finished);
-		column[3][i] = Int32GetDatum(o->unsent ? 1 : 0);
-		column[4][i] = Float8GetDatum((double) o->delay_ms);
-		nulls[4][i] = o->finished || o->split || strcmp(o->state, "parked") == 0;
-		if (!nulls[4][i] && (due_ms < 0 || o->delay_ms < due_ms))
-			due_ms = o->delay_ms;
-		column[5][i] = o->response;
-		nulls[5][i] = o->response == (Datum) 0;
-		nulls[6][i] = o->sqlstate == NULL;
-		column[6][i] = nulls[6][i] ? (Datum) 0 : CStringGetTextDatum(o->sqlstate);
-		nulls[7][i] = o->error == NULL;
-		column[7][i] = nulls[7][i] ? (Datum) 0 : CStringGetTextDatum(o->error);
+		b24_column_add(&columns[0], Int64GetDatum(o->id));
+		b24_column_add_text(&columns[1], o->state);
+		b24_column_add(&columns[2], BoolGetDatum(o->finished));
+		b24_column_add(&columns[3], Int32GetDatum(o->unsent ? 1 : 0));
+		if (o->finished || o->split || strcmp(o->state, "parked") == 0)
+			b24_column_add_null(&columns[4]);
+		else
+		{
+			b24_column_add(&columns[4], Float8GetDatum((double) o->delay_ms));
+			if (due_ms < 0 || o->delay_ms < due_ms)
+				due_ms = o->delay_ms;
+		}
+		if (o->response == (Datum) 0)
+			b24_column_add_null(&columns[5]);
+		else
+			b24_column_add(&columns[5], o->response);
+		b24_column_add_text(&columns[6], o->sqlstate);
+		b24_column_add_text(&columns[7], o->error);
 		if (o->finished || o->split)
 		{
 			accounts[finished] = o->account;
@@ -686,19 +662,9 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 			keys[finished++] = unconstify(char *, o->key);
 		}
 	}
-	for (int c = 0; c < COLUMNS; c++)
-	{
-		int			lower = 1;
-		int16		length;
-		bool		by_value;
-		char		align;
-
-		get_typlenbyvalalign(types[c], &length, &by_value, &align);
-		values[c] = PointerGetDatum(construct_md_array(column[c], nulls[c], 1, &count,
-													   &lower, types[c], length,
-													   by_value, align));
-	}
-	values[COLUMNS] = Int64GetDatum(lease);
+	for (int c = 0; c < lengthof(types); c++)
+		values[c] = b24_column_array(&columns[c]);
+	values[lengthof(types)] = Int64GetDatum(lease);
 	b24_store_run(&write, values, NULL);
 	*skipped = false;
 	if (finished > 0)
@@ -799,7 +765,7 @@ b24_backlog_recover(int64 mine)
 		{
 			int64		id = DatumGetInt64(ids[n]);
 
-			values[1] = PointerGetDatum(id_array(&id, 1));
+			values[1] = b24_int8_array(&id, 1);
 			(void) run_apart(&recover, values);
 		}
 	}

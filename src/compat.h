@@ -224,6 +224,18 @@ b24_reserve_settings(const char *prefix)
 #endif
 }
 
+/*
+ * To be called after a commit outside of a session: before 15, the commit
+ * itself does not tell who listens.
+ */
+static inline void
+b24_notify_committed(void)
+{
+#if PG_VERSION_NUM < 150000
+	ProcessCompletedNotifies();
+#endif
+}
+
 /* A random number in [0, 1); 15 has a generator of its own */
 static inline double
 b24_random(void)

@@ -296,6 +296,18 @@ b24_delivery_in_flight(const B24Delivery *d)
 	return d->in_flight;
 }
 
+/* Are there jobs that wait to be sent to a server? */
+bool
+b24_delivery_wants(const B24Delivery *d, const char *server)
+{
+	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
+	{
+		if (strcmp(s->name, server) == 0)
+			return s->stock.count > 0 || s->more;
+	}
+	return false;
+}
+
 /* How many attempts, look-ups included, came to an end so far. */
 int64
 b24_delivery_finished(const B24Delivery *d)

@@ -19,7 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "backlog.h"
-#include "delivery.h"
+#include "sync.h"
 #include "endpoint.h"
 #include "home.h"
 #include "store.h"
@@ -315,11 +315,12 @@ bill24_resolve(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Delivers until nothing is due any more, or the time is up. */
+/* Delivers, and looks, until nothing is due any more, or the time is up. */
 static int64
 deliver(TimestampTz end)
 {
 	B24Delivery *delivery = b24_delivery_new(true);
+	B24Sync    *sync = b24_sync_new(true, delivery);
 	volatile int64 finished = 0;
 	TimestampTz since = DT_NOBEGIN;
 
@@ -331,9 +332,15 @@ deliver(TimestampTz end)
 			bool		in_time = now < end;
 			bool		busy;
 			long		wait_ms;
+			long		sync_wait_ms;
 
 			CHECK_FOR_INTERRUPTS();
 			busy = b24_delivery_go_on(delivery, since, in_time, &wait_ms);
+			if (b24_sync_go_on(sync, since, in_time && !b24_delivery_is_away(delivery),
+							   &sync_wait_ms))
+				busy = true;
+			if (sync_wait_ms >= 0)
+				wait_ms = wait_ms < 0 ? sync_wait_ms : Min(wait_ms, sync_wait_ms);
 			since = DT_NOEND;
 			if (b24_delivery_is_away(delivery))
 				ereport(ERROR,
@@ -353,6 +360,7 @@ deliver(TimestampTz end)
 	}
 	PG_FINALLY();
 	{
+		b24_sync_end(sync);
 		b24_delivery_end(delivery);
 	}
 	PG_END_TRY();

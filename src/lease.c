@@ -21,6 +21,11 @@
 /* Sets our locks apart from those that users take, which have 1 or 2 here. */
 #define LOCK_CLASS 2424
 
+/* Numbers that are no process's: see b24_lease_exclude_others, b24_lease_looks. */
+#define CLAIMS 0
+#define LOOKS 1
+#define MOST_RESERVED 15
+
 static void
 set_tag(LOCKTAG *tag, int64 number)
 {
@@ -41,7 +46,7 @@ b24_lease_take(void)
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR),
 					 errmsg("could not generate random values")));
-		if (lease == 0)
+		if (lease >= 0 && lease <= MOST_RESERVED)
 			continue;
 		set_tag(&tag, lease);
 		if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_OK)
@@ -80,6 +85,25 @@ b24_lease_exclude_others(void)
 {
 	LOCKTAG		tag;
 
-	set_tag(&tag, 0);
+	set_tag(&tag, CLAIMS);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/*
+ * Becomes the process of its database that looks at customers, unless another
+ * is it.  Not to be asked again by who is it already, which it is until b24_lease_end_looks, or until it ends.
+ */
+bool
+b24_lease_looks(void)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, LOOKS);
+	return LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_OK;
+}
+
+void
+b24_lease_end_looks(void)
+{
+	b24_lease_give_back(LOOKS);
 }

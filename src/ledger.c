@@ -16,16 +16,14 @@
 #include "access/xact.h"
 #include "compat.h"
 #include "executor/spi.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/resowner.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "home.h"
 #include "ledger.h"
 #include "lease.h"
-#include "store.h"
+#include "transaction.h"
 #include "wake.h"
 
 /* After a transaction that failed, the next one is this long in coming. */
@@ -45,9 +43,6 @@
 #define PRUNE_AT_ONCE 1000
 #define PRUNE_EVERY_MS 60000
 #define PRUNE_ON_MS 100
-
-/* How long a transaction waits for a row that a superuser has locked. */
-#define LOCK_TIMEOUT "500ms"
 
 /*
  * After an error, so many claims are of one job each: if it was by one of them
@@ -139,43 +134,16 @@ find_destination(B24Delivery *d, const char *name)
 static void
 begin(B24Delivery *d, B24Store *store, bool exclude_others)
 {
-	if (!d->in_call)
-	{
-		SetCurrentStatementStartTimestamp();
-		StartTransactionCommand();
-	}
-
-	/* every statement is to see what others have committed */
-	XactIsoLevel = XACT_READ_COMMITTED;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	b24_store_open(store);
+	b24_transaction_begin(store, d->in_call);
 	if (exclude_others)
 		b24_lease_exclude_others();
-	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+/* What is sent next must not be forgotten. */
 static void
 commit(B24Delivery *d, B24Store *store)
 {
-	b24_store_close(store);
-	PopActiveSnapshot();
-
-	/* what is sent next must not be forgotten, whatever synchronous_commit is */
-	ForceSyncCommit();
-	if (d->in_call)
-	{
-		SPI_commit();
-		SPI_start_transaction();
-	}
-	else
-	{
-		CommitTransactionCommand();
-
-		/* autovacuum has to know of the rows that die here */
-		pgstat_report_stat(false);
-	}
-	MemoryContextSwitchTo(d->scratch);
+	b24_transaction_commit(store, d->in_call, true, d->scratch);
 }
 
 /*
@@ -186,15 +154,9 @@ static void
 recover_from_error(B24Delivery *d)
 {
 	/* with nothing to lose, this process may as well begin anew */
-	if (d->in_call || (d->failures >= MAX_FAILURES && !b24_ledger_is_busy(d)))
-		PG_RE_THROW();
-	HOLD_INTERRUPTS();
-	MemoryContextSwitchTo(d->scratch);
-	EmitErrorReport();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(d->scratch);
-	FlushErrorState();
-	RESUME_INTERRUPTS();
+	b24_transaction_failed(d->in_call ||
+						   (d->failures >= MAX_FAILURES && !b24_ledger_is_busy(d)),
+						   d->scratch);
 }
 
 /* When to try again after so many errors in a row. */

@@ -23,7 +23,7 @@ typedef struct B24Statement
 {
 	const char *sql;
 	int			nargs;
-	const char *args[10];		/* names of types */
+	const char *args[16];		/* names of types */
 	SPIPlanPtr	plan;			/* store.c's own */
 } B24Statement;
 

@@ -27,7 +27,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "delivery.h"
+#include "sync.h"
 #include "wait.h"
 #include "wake.h"
 #include "worker.h"
@@ -144,13 +144,19 @@ report(ErrorData *error)
 	FreeErrorData(error);
 }
 
+static long
+sooner(long a, long b)
+{
+	return a < 0 ? b : b < 0 ? a : Min(a, b);
+}
+
 /*
- * One step of the delivery.  False if it failed; the error is in *error, and
+ * One step of the delivery and of the looks.  False if it failed; the error is in *error, and
  * what was under way still is.
  */
 static bool
-go_on(B24Delivery *delivery, TimestampTz since, bool claim, bool *is_busy,
-	  long *wait_ms, ErrorData **error)
+go_on(B24Delivery *delivery, B24Sync *sync, TimestampTz since, bool claim,
+	  bool *is_busy, long *wait_ms, ErrorData **error)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
@@ -159,7 +165,13 @@ go_on(B24Delivery *delivery, TimestampTz since, bool claim, bool *is_busy,
 	SetCurrentStatementStartTimestamp();
 	PG_TRY();
 	{
+		long		sync_wait_ms = -1;
+
 		*is_busy = b24_delivery_go_on(delivery, since, claim, wait_ms);
+		if (b24_sync_go_on(sync, since, claim && !b24_delivery_is_away(delivery),
+						   &sync_wait_ms))
+			*is_busy = true;
+		*wait_ms = sooner(*wait_ms, sync_wait_ms);
 	}
 	PG_CATCH();
 	{
@@ -188,21 +200,17 @@ milliseconds_until(TimestampTz time)
 	return time <= now ? 0 : (long) Min((time - now) / 1000 + 1, INT_MAX);
 }
 
-static long
-sooner(long a, long b)
-{
-	return a < 0 ? b : b < 0 ? a : Min(a, b);
-}
-
 /* Leaves with nothing more to do, unless there is. */
 static void
-leave(B24Delivery *delivery, uint64 seen, B24Leaving leaving, long wait_ms)
+leave(B24Delivery *delivery, B24Sync *sync, uint64 seen, B24Leaving leaving, long wait_ms)
 {
 	TimestampTz due_at = wait_ms < 0 ? 0 :
 		GetCurrentTimestamp() + wait_ms * INT64CONST(1000);
 
 	if (!b24_roster_leave(seen, leaving, due_at))
 		return;
+	if (sync != NULL)
+		b24_sync_end(sync);
 	if (delivery != NULL)
 		b24_delivery_end(delivery);
 	proc_exit(0);
@@ -210,11 +218,11 @@ leave(B24Delivery *delivery, uint64 seen, B24Leaving leaving, long wait_ms)
 
 /* Shows what is going on; the number in flight not more often than one can read. */
 static void
-tell(const B24Delivery *delivery)
+tell(const B24Delivery *delivery, const B24Sync *sync)
 {
 	static TimestampTz told_at = 0;
 	static bool was_running = false;
-	int			in_flight = b24_delivery_in_flight(delivery);
+	int			in_flight = b24_delivery_in_flight(delivery) + b24_sync_in_flight(sync);
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (in_flight > 0 && was_running && now >= told_at &&
@@ -227,7 +235,7 @@ tell(const B24Delivery *delivery)
 
 /* Delivers until there is a reason to end. */
 static void
-deliver(B24Delivery *delivery)
+deliver(B24Delivery *delivery, B24Sync *sync)
 {
 	uint64		seen = b24_roster_wakes();
 	TimestampTz since = DT_NOBEGIN;
@@ -263,7 +271,7 @@ deliver(B24Delivery *delivery)
 		if (extension_changes != b24_roster_extension_changes() && !extension_is_there())
 			return;
 
-		if (!go_on(delivery, since, !is_surplus, &is_busy, &wait_ms, &error))
+		if (!go_on(delivery, sync, since, !is_surplus, &is_busy, &wait_ms, &error))
 		{
 			TimestampTz end = GetCurrentTimestamp() + ERROR_WAIT_MS * INT64CONST(1000);
 
@@ -281,7 +289,7 @@ deliver(B24Delivery *delivery)
 		}
 		errors = 0;
 		since = DT_NOEND;
-		tell(delivery);
+		tell(delivery, sync);
 
 		if (!is_busy)
 		{
@@ -289,7 +297,7 @@ deliver(B24Delivery *delivery)
 				return;
 			idle_ms = milliseconds_until(idle_since + b24_worker_idle_timeout * INT64CONST(1000));
 			if (wait_ms != 0 && (idle_ms == 0 || b24_roster_is_crowded()))
-				leave(delivery, seen, B24_LEAVE_IDLE, wait_ms);
+				leave(delivery, sync, seen, B24_LEAVE_IDLE, wait_ms);
 			wait_ms = sooner(wait_ms, Max(idle_ms, 1));
 		}
 		wait_ms = sooner(wait_ms, b24_roster_well());
@@ -306,6 +314,7 @@ b24_worker_main(Datum argument)
 {
 	B24Place	place;
 	B24Delivery *delivery;
+	B24Sync    *sync;
 	uint64		seen;
 
 	memcpy(&place, MyBgworkerEntry->bgw_extra, sizeof(place));
@@ -324,7 +333,7 @@ b24_worker_main(Datum argument)
 	seen = b24_roster_wakes();
 	while (!extension_is_there())
 	{
-		leave(NULL, seen, B24_LEAVE_NO_EXTENSION, -1);
+		leave(NULL, NULL, seen, B24_LEAVE_NO_EXTENSION, -1);
 		seen = b24_roster_wakes();
 	}
 	b24_roster_started();
@@ -333,7 +342,9 @@ b24_worker_main(Datum argument)
 												ALLOCSET_DEFAULT_SIZES));
 	(void) b24_pool();
 	delivery = b24_delivery_new(false);
-	deliver(delivery);
+	sync = b24_sync_new(false, delivery);
+	deliver(delivery, sync);
+	b24_sync_end(sync);
 	b24_delivery_end(delivery);
 	proc_exit(0);
 }

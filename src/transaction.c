@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * transaction.c
+ *	  The transactions of a worker, or of a procedure that does its work.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "compat.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+
+#include "transaction.h"
+
+/* How long a transaction waits for a row that a superuser has locked. */
+#define LOCK_TIMEOUT "500ms"
+
+/*
+ * From here to the commit, statements run as in b24_store_open.  With in_call,
+ * the caller is a procedure that SPI runs without atomicity.
+ */
+void
+b24_transaction_begin(B24Store *store, bool in_call)
+{
+	if (!in_call)
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+	}
+
+	/* every statement is to see what others have committed */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	b24_store_open(store);
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Commits; durable: on disk, whatever synchronous_commit is.  What is not may
+ * be lost in a crash, and must be such that it can be found out again.
+ */
+void
+b24_transaction_commit(B24Store *store, bool in_call, bool durable, MemoryContext after)
+{
+	b24_store_close(store);
+	PopActiveSnapshot();
+	if (durable)
+		ForceSyncCommit();
+	else
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	if (in_call)
+	{
+		SPI_commit();
+		SPI_start_transaction();
+	}
+	else
+	{
+		CommitTransactionCommand();
+		b24_notify_committed();
+
+		/* autovacuum has to know of the rows that die here */
+		pgstat_report_stat(false);
+	}
+	MemoryContextSwitchTo(after);
+}
+
+/* After an error in one: reports it, or has it raised further. */
+void
+b24_transaction_failed(bool rethrow, MemoryContext after)
+{
+	if (rethrow)
+		PG_RE_THROW();
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(after);
+	EmitErrorReport();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(after);
+	FlushErrorState();
+	RESUME_INTERRUPTS();
+}

@@ -1,0 +1,189 @@
+/*-------------------------------------------------------------------------
+ *
+ * visit.c
+ *	  A look at a customer on its way, from the request to what it found.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "compat.h"
+
+#include "report.h"
+#include "text.h"
+#include "visit.h"
+
+/* A customer of a server, as a number; equal ones are taken for the same. */
+uint64
+b24_visit_hash(const char *server, const char *sync_code)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) server,
+										   strlen(server), 0);
+
+	return hash_bytes_extended((const unsigned char *) sync_code, strlen(sync_code), hash);
+}
+
+static void
+cleanup(void *arg)
+{
+	B24Visit   *visit = arg;
+
+	if (visit->job != NULL)
+		b24_job_free(visit->job);
+	if (visit->sender != NULL)
+		visit->sender->errands--;
+}
+
+B24Visit *
+b24_visit_new(MemoryContext parent, const char *server, const char *sync_code, Oid owner)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "bill24 visit",
+												  ALLOCSET_SMALL_SIZES);
+	B24Visit   *visit = MemoryContextAllocZero(context, sizeof(B24Visit));
+	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(*callback));
+
+	callback->func = cleanup;
+	callback->arg = visit;
+	MemoryContextRegisterResetCallback(context, callback);
+	visit->context = context;
+	visit->hash = b24_visit_hash(server, sync_code);
+	visit->owner = owner;
+	visit->look.sync_code = MemoryContextStrdup(context, sync_code);
+	return visit;
+}
+
+/* Frees a visit, in flight or not. */
+void
+b24_visit_free(B24Visit *visit)
+{
+	MemoryContextDelete(visit->context);
+}
+
+static void
+fail(B24Visit *visit, B24Status status, const char *text)
+{
+	visit->look.outcome = B24_LOOK_FAILED;
+	visit->look.sqlstate = b24_status_info(status)->sqlstate;
+	visit->look.error = MemoryContextStrdup(visit->context, text);
+	visit->look.patient = status == B24_NO_CREDENTIAL || status == B24_LOGIN_REFUSED ||
+		status == B24_BAD_ARGUMENT;
+}
+
+/* Who is to be asked, in whose name; false with the failure if nobody can be. */
+static bool
+find_sender(B24Visit *visit, B24Destination *server, B24Inbox *inbox)
+{
+	B24Problem	problem;
+	B24Sender  *sender = server->senders;
+
+	/* mostly the same as for the one before */
+	if (sender == NULL || sender->account->userid != visit->owner ||
+		!b24_account_is_current(sender->account))
+		sender = b24_sender_find(server, inbox, visit->owner, &problem);
+	if (sender == NULL)
+	{
+		fail(visit, problem.status, b24_text_for_message(problem.text));
+		return false;
+	}
+	visit->sender = sender;
+	sender->errands++;
+	return true;
+}
+
+/*
+ * Makes the request (page "Get Customer Details").  False if there is none, and
+ * the visit is at its end with a failure.
+ */
+bool
+b24_visit_prepare(B24Visit *visit, B24Destination *server, B24Inbox *inbox)
+{
+	const char *code = visit->look.sync_code;
+	int			length = strlen(code);
+	MemoryContext old;
+	B24Problem	problem;
+
+	visit->look.asked_at = GetCurrentTimestamp();
+	if (GetDatabaseEncoding() == PG_SQL_ASCII &&
+		!pg_verify_mbstr(PG_UTF8, code, length, true))
+	{
+		fail(visit, B24_BAD_ARGUMENT, "the sync_code is not valid UTF-8");
+		return false;
+	}
+	if (!find_sender(visit, server, inbox))
+		return false;
+	old = MemoryContextSwitchTo(visit->context);
+	visit->utf8_code = b24_text_to_utf8(code, length, &length);
+	MemoryContextSwitchTo(old);
+	visit->job = b24_job_new(visit->sender->exchange, &b24_endpoints[B24_EP_get_customer]);
+	visit->job->user = visit;
+	if (!b24_json_put(visit->job->arguments, "sync_code",
+					  b24_json_new_string(visit->utf8_code, length)))
+		b24_problem(&problem, B24_NO_MEMORY, "out of memory");
+	else if (b24_job_encode(visit->job, &problem) == B24_OK)
+		return true;
+	fail(visit, problem.status, b24_text_for_message(problem.text));
+	return false;
+}
+
+static void
+read_answer(B24Visit *visit)
+{
+	const B24Reply *reply = &visit->job->reply;
+	const B24Secrets *secrets = &visit->sender->account->secrets;
+	B24Problem	problem;
+	char	   *message;
+	char	   *detail;
+
+	if (reply->status == B24_OK)
+	{
+		if (b24_seen_customer(reply->result, visit->utf8_code, &visit->look.customer,
+							  &problem))
+			visit->look.outcome = B24_LOOK_READ;
+		else
+			fail(visit, B24_NONSENSE, psprintf("could not read the answer: %s",
+											   b24_text_for_message(problem.text)));
+		return;
+	}
+	if (reply->status == B24_NOT_FOUND)
+	{
+		visit->look.outcome = B24_LOOK_GONE;
+		return;
+	}
+	message = b24_reply_message(visit->job->endpoint, secrets, reply);
+	detail = b24_reply_detail(secrets, reply);
+	fail(visit, reply->status, detail != NULL && reply->text[0] == '\0' ?
+		 psprintf("%s (%s)", message, detail) : message);
+	if (reply->of_login)
+		visit->look.patient = true;
+}
+
+/*
+ * An answer arrived, or it is known that none will.  For B24_VISIT_LATER,
+ * wait_ms is when to ask this server again.
+ */
+B24VisitEnd
+b24_visit_end(B24Visit *visit, long *wait_ms)
+{
+	const B24Reply *reply = &visit->job->reply;
+	MemoryContext old;
+	int64		digest;
+
+	if (reply->status == B24_THROTTLED || reply->status == B24_CIRCUIT_OPEN)
+	{
+		*wait_ms = Min(Max(reply->retry_after_s, 1), 3600) * 1000L;
+		return B24_VISIT_LATER;
+	}
+	old = MemoryContextSwitchTo(visit->context);
+	read_answer(visit);
+	MemoryContextSwitchTo(old);
+
+	/* what is to be written is kept, and the answer is not */
+	b24_reply_free(&visit->job->reply);
+	if (visit->group == NULL || visit->look.outcome == B24_LOOK_FAILED)
+		return B24_VISIT_WRITE;
+	digest = visit->look.outcome == B24_LOOK_GONE ? B24_DIGEST_GONE :
+		visit->look.customer.digest;
+	return visit->has_digest && digest == visit->digest ? B24_VISIT_NO_NEWS :
+		B24_VISIT_WRITE;
+}
