@@ -83,6 +83,14 @@ typedef struct Site
 	int64		rate_at_ms;
 } Site;
 
+/* A customer that is on its way. */
+typedef struct UnderWay
+{
+	uint64		hash;			/* first: the key */
+	bool		due_again;		/* has come due meanwhile */
+	TimestampTz due_at;
+} UnderWay;
+
 struct B24Sync
 {
 	MemoryContext context;
@@ -94,7 +102,7 @@ struct B24Sync
 	B24Inbox   *inbox;
 	B24Destination *destinations;
 	Site	   *sites;
-	HTAB	   *under_way;		/* hashes of customers */
+	HTAB	   *under_way;		/* of UnderWay */
 	int			in_flight;
 	int			ended;
 	int64		ended_since_ms;
@@ -164,6 +172,9 @@ finish_group(B24Sync *sync, Site *site, B24VisitGroup *group)
 		return;
 	if (group->spoiled)
 	{
+		/* it is still due, but not so soon that it would go round and round */
+		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
+											   b24_now_ms() + LOCKED_EVERY_MS);
 		pfree(group);
 		return;
 	}
@@ -177,7 +188,13 @@ finish_group(B24Sync *sync, Site *site, B24VisitGroup *group)
 static void
 drop(B24Sync *sync, Site *site, B24Visit *visit)
 {
-	hash_search(sync->under_way, &visit->hash, HASH_REMOVE, NULL);
+	UnderWay   *entry = hash_search(sync->under_way, &visit->hash, HASH_REMOVE, NULL);
+
+	if (entry != NULL && entry->due_again)
+	{
+		rewind_place(&site->customers, entry->due_at);
+		site->more = true;
+	}
 	b24_visit_free(visit);
 }
 
@@ -339,15 +356,22 @@ wants_stock(const B24Sync *sync, const Site *site)
 /* Has a customer visited; false if it is on its way already. */
 static bool
 take_up(B24Sync *sync, Site *site, const char *sync_code, Oid owner,
-		B24VisitGroup *group, const int64 *digest)
+		TimestampTz due_at, B24VisitGroup *group, const int64 *digest)
 {
 	uint64		hash = b24_visit_hash(site->server->name, sync_code);
+	UnderWay   *entry;
 	B24Visit   *visit;
 	bool		found;
 
-	hash_search(sync->under_way, &hash, HASH_ENTER, &found);
+	entry = hash_search(sync->under_way, &hash, HASH_ENTER, &found);
 	if (found)
+	{
+		/* a group comes again by itself, since it is spoiled */
+		entry->due_again = entry->due_again || group == NULL;
+		entry->due_at = due_at;
 		return false;
+	}
+	entry->due_again = false;
 	visit = b24_visit_new(sync->visits, site->server->name, sync_code, owner);
 	if (digest != NULL)
 	{
@@ -376,7 +400,7 @@ take_up_customers(B24Sync *sync, Site *site, TimestampTz now, int limit)
 	{
 		B24DueCustomer *c = lfirst(cell);
 
-		(void) take_up(sync, site, c->sync_code, c->owner, NULL, NULL);
+		(void) take_up(sync, site, c->sync_code, c->owner, c->due_at, NULL, NULL);
 		site->customers.at = c->due_at;
 		strlcpy(site->customers.code, c->sync_code, sizeof(site->customers.code));
 	}
@@ -399,7 +423,7 @@ take_up_group(B24Sync *sync, Site *site, const B24DueGroup *due, TimestampTz now
 	{
 		B24Member  *m = lfirst(cell);
 
-		if (!take_up(sync, site, m->sync_code, m->owner, group, &m->digest))
+		if (!take_up(sync, site, m->sync_code, m->owner, now, group, &m->digest))
 			group->spoiled = true;
 	}
 	finish_group(sync, site, group);
@@ -785,7 +809,7 @@ b24_sync_new(bool in_call, B24Delivery *delivery)
 	sync->look_over_at_ms = -1;
 	memset(&info, 0, sizeof(info));
 	info.keysize = sizeof(uint64);
-	info.entrysize = sizeof(uint64);
+	info.entrysize = sizeof(UnderWay);
 	info.hcxt = context;
 	sync->under_way = hash_create("bill24 customers under way", MAX_STOCK, &info,
 								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
