@@ -68,8 +68,11 @@ OBJS = \
 	src/agenda.o \
 	src/visit.o \
 	src/sync.o \
+	src/tracked.o \
+	src/feed.o \
 	src/errand.o \
 	src/destination.o \
+	src/tidings.o \
 	src/ledger.o \
 	src/delivery.o \
 	src/worker.o \
@@ -77,6 +80,8 @@ OBJS = \
 	src/launcher.o \
 	src/call.o \
 	src/balances.o \
+	src/track.o \
+	src/wallet_balance.o \
 	src/bills.o \
 	src/check.o \
 	src/monitor.o \

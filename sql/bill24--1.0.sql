@@ -681,6 +681,29 @@ WHERE f.sent IS NOT NULL AND f.sent IS DISTINCT FROM f.remote
 COMMENT ON VIEW bill24.drift IS
 'customers that are other at the provider than was last sent, by field, as far as they were looked at since';
 
+CREATE FUNCTION bill24_track(sync_codes text[], server name DEFAULT 'bill24') RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_track(text[], name) IS
+'has customers mirrored, and returns how many of them were not before';
+
+CREATE FUNCTION bill24_untrack(sync_codes text[], server name DEFAULT 'bill24') RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_untrack(text[], name) IS
+'forgets customers of the mirror and returns how many; the changes of their balances are kept';
+
+CREATE FUNCTION bill24_refresh(sync_codes text[], server name DEFAULT 'bill24') RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_refresh(text[], name) IS
+'has mirrored customers looked at next, and returns how many of them are mirrored';
+
+CREATE FUNCTION bill24_wallet_balance(sync_code text, max_age interval DEFAULT '1 minute',
+	server name DEFAULT 'bill24',
+	OUT id text, OUT name text, OUT balance numeric, OUT currency text, OUT synced_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bill24_wallet_balance(text, interval, name) IS
+'the wallets of a customer: from the mirror if they are not older than max_age, else from the provider, and the mirror is brought up to date';
+
 CREATE TABLE bill24.home (
 	system_identifier bigint NOT NULL,
 	database oid NOT NULL,

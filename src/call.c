@@ -16,8 +16,10 @@
 #include "compat.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 #include "call.h"
+#include "feed.h"
 #include "report.h"
 
 /* Signature and result type, looked up once per place in a query. */
@@ -95,17 +97,21 @@ b24_call_extension(FunctionCallInfo fcinfo)
 
 /*
  * Makes the request of a job from its arguments, sends it and waits.  What is
- * no success is an error, except what is not found where that may be.
+ * no success is an error, except what is not found where that may be.  All
+ * direct calls pass here, so here the mirror learns of them.
  */
 void
 b24_call_job(B24Job *job, bool missing_ok)
 {
 	const B24Account *account = job->exchange->account;
+	TimestampTz asked_at;
 	B24Problem	problem;
 
 	if (b24_job_encode(job, &problem) != B24_OK)
 		b24_report_problem(job->endpoint->name, &problem);
+	asked_at = GetCurrentTimestamp();
 	b24_job_run(job);
+	b24_feed(job, asked_at);
 	if (job->reply.status != B24_OK &&
 		(job->reply.status != B24_NOT_FOUND || !missing_ok))
 		b24_report_reply(account->server, job->endpoint, &account->secrets,

@@ -9,6 +9,7 @@
 #define BILL24_DESTINATION_H
 
 #include "errand.h"
+#include "tracked.h"
 
 /* A list of errands, first in, first out. */
 typedef struct B24Queue
@@ -17,6 +18,14 @@ typedef struct B24Queue
 	B24Errand **tail;
 	int			count;
 } B24Queue;
+
+/* What the mirror could not be told yet. */
+typedef struct B24Untold
+{
+	MemoryContext context;		/* of all of it; NULL: there is nothing */
+	B24Told    *told;
+	int			count;
+} B24Untold;
 
 /* A role's account on a server, with its exchange. */
 typedef struct B24Sender
@@ -40,6 +49,9 @@ typedef struct B24Destination
 	B24Queue	stock;			/* claimed, to be sent */
 	B24Queue	ended;			/* to be written */
 	B24Queue	stuck;			/* could not be written, for now */
+	B24Untold	untold;			/* somebody had the customers locked */
+	B24Untold	untold_next;	/* the same, if this transaction commits */
+	bool		told;			/* and then, that is what counts */
 	int			in_flight;
 	B24Position position;		/* what lies before it has been looked at */
 	bool		more;			/* there is more to claim */

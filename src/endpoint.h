@@ -37,6 +37,17 @@ typedef enum B24Found
 	B24_FOUND_NONSENSE			/* no answer to what was asked */
 } B24Found;
 
+/* What its success tells the mirror about the customer in "sync_code". */
+typedef enum B24Tells
+{
+	B24_TELLS_NOTHING,
+	B24_TELLS_CREATED,
+	B24_TELLS_UPDATED,
+	B24_TELLS_READ,
+	B24_TELLS_GONE,
+	B24_TELLS_SETTLED			/* its balances will change */
+} B24Tells;
+
 typedef struct B24Endpoint
 {
 	const char *name;			/* the SQL function's, without its prefix */
@@ -64,6 +75,8 @@ typedef struct B24Endpoint
 
 	/* Waiting ones of a key become one, in which the later values win. */
 	bool		coalesces;
+
+	B24Tells	tells;
 } B24Endpoint;
 
 /* B24_EP_create_customer and so on, in the order of endpointlist.h */

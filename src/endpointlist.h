@@ -25,18 +25,21 @@ B24_ENDPOINT(create_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/create",
 	.rename = "wallets=wallet", .result = "data", .changes = true, .key = "sync_code",
 	.recovery = B24_RECOVER_LOOK_UP, .lookup = "get_customer",
-	.lookup_by = "sync_code", .found = b24_customer_found)
+	.lookup_by = "sync_code", .found = b24_customer_found,
+	.tells = B24_TELLS_CREATED)
 
 /* Payment Method: Get Customer Details */
 B24_ENDPOINT(get_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/get_customer_detail",
-	.result = "data")
+	.result = "data",
+	.tells = B24_TELLS_READ)
 
 /* Payment Method: Update Customer */
 B24_ENDPOINT(update_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/update",
 	.result = "data", .changes = true, .key = "sync_code",
-	.recovery = B24_RECOVER_RESEND, .coalesces = true)
+	.recovery = B24_RECOVER_RESEND, .coalesces = true,
+	.tells = B24_TELLS_UPDATED)
 
 /*
  * Payment Method: Delete Customer.  Its data is a customer of empty strings,
@@ -45,7 +48,8 @@ B24_ENDPOINT(update_customer,
 B24_ENDPOINT(delete_customer,
 	.provider = &b24_bill24, .method = "POST", .path = "/customer/delete",
 	.result = "", .changes = true, .key = "sync_code",
-	.recovery = B24_RECOVER_RESEND, .gone_is_done = true)
+	.recovery = B24_RECOVER_RESEND, .gone_is_done = true,
+	.tells = B24_TELLS_GONE)
 
 /* Payment Method: Get Wallet Balance */
 B24_ENDPOINT(get_wallet_balance,
@@ -71,7 +75,8 @@ B24_ENDPOINT(settle_payment,
 	.result = "", .changes = true, .key = "sync_code",
 	.adjust = b24_settle_hash,
 	.recovery = B24_RECOVER_LOOK_UP, .lookup = "get_bill",
-	.lookup_by = "ref_id", .found = b24_bill_found)
+	.lookup_by = "ref_id", .found = b24_bill_found,
+	.tells = B24_TELLS_SETTLED)
 
 /* Payment Method: Get list bills; "Currency" has its capital C on the wire */
 B24_SPECIAL(get_bills,

@@ -20,6 +20,7 @@
 
 #include "home.h"
 #include "store.h"
+#include "tracked.h"
 #include "wake.h"
 
 static void
@@ -51,7 +52,8 @@ PG_FUNCTION_INFO_V1(bill24_adopt_outbox);
 
 /*
  * bill24_adopt_outbox(): from now on the outbox belongs to this database, and
- * its jobs are delivered from here.  CREATE EXTENSION does the same.
+ * its jobs are delivered from here; customers that are mirrored are all looked
+ * at anew.  CREATE EXTENSION does the same.
  */
 Datum
 bill24_adopt_outbox(PG_FUNCTION_ARGS)
@@ -68,6 +70,7 @@ bill24_adopt_outbox(PG_FUNCTION_ARGS)
 	b24_store_open(&store);
 	b24_store_run(&forget, NULL, NULL);
 	b24_store_run(&adopt, values, NULL);
+	b24_tracked_doubt_all();
 	b24_store_close(&store);
 	b24_wake_at_end();
 	PG_RETURN_VOID();

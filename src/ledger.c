@@ -23,6 +23,7 @@
 #include "home.h"
 #include "ledger.h"
 #include "lease.h"
+#include "tidings.h"
 #include "transaction.h"
 #include "wake.h"
 
@@ -188,15 +189,17 @@ write_results(B24Delivery *d, B24Destination *server, int count)
 {
 	B24Outcome *outcomes = palloc(count * sizeof(B24Outcome));
 	int			n = 0;
-	long		due_ms;
-	bool		skipped;
+	long		due_ms = -1;
+	bool		skipped = false;
 
 	for (B24Errand *e = server->ended.first; e != NULL && n < count; e = e->next)
 		b24_errand_outcome(e, &server->settings, &outcomes[n++]);
-	due_ms = b24_backlog_write(server->name, outcomes, n, d->lease, &skipped);
+	if (n > 0)
+		due_ms = b24_backlog_write(server->name, outcomes, n, d->lease, &skipped);
+	b24_tidings_tell(server, outcomes, n);
 	if (due_ms >= 0)
 		d->look_at_ms = b24_earlier_ms(d->look_at_ms, b24_now_ms() + due_ms);
-	if (skipped)
+	if (skipped || b24_tidings_are_left(server))
 		d->look_over_at_ms = b24_earlier_ms(d->look_over_at_ms, b24_now_ms() + LOCKED_EVERY_MS);
 }
 
@@ -210,6 +213,7 @@ drop_results(B24Delivery *d, B24Destination *server, int count)
 			d->finished++;
 		b24_sender_free_errand(b24_queue_pop(&server->ended));
 	}
+	b24_tidings_committed(server);
 }
 
 /* Does an error speak of what was asked for, and not of this server's state? */
@@ -488,7 +492,7 @@ b24_ledger_work(B24Delivery *d, bool claim)
 		begin(d, &store, true);
 		for (B24Destination *s = d->destinations; s != NULL; s = s->next)
 		{
-			if (s->ended.count > 0)
+			if (s->ended.count > 0 || b24_tidings_are_left(s))
 				write_results(d, s, s->ended.count);
 		}
 		if (claim)

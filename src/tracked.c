@@ -1,0 +1,537 @@
+/*-------------------------------------------------------------------------
+ *
+ * tracked.c
+ *	  Which customers are mirrored, and that they are to be looked at.
+ *
+ * All of this runs between b24_store_open and b24_store_close.  Each statement
+ * is for many customers, in the order of their codes: who locks rows in one
+ * order never waits for one that waits for him.  What calls and deliveries
+ * tell waits for nobody who has a row locked, since that may be a person's
+ * transaction; such rows are left out, and the caller learns which.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "store.h"
+#include "text.h"
+#include "tracked.h"
+
+/*
+ * A row of tracked, t, is to be looked at, since that time.  The time of its
+ * group does not hold for it any more.
+ */
+#define WANT(since) \
+	" next_look_at = pg_catalog.clock_timestamp()," \
+	" wanted_at = GREATEST(t.wanted_at, " since ")," \
+	" read_at = CASE WHEN t.look_group IS NULL THEN t.read_at ELSE GREATEST(t.read_at," \
+	"  (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)) END," \
+	" look_group = NULL"
+
+#define NOW "pg_catalog.clock_timestamp()"
+
+static Datum
+array_of(Datum *values, bool *nulls, int count, Oid type)
+{
+	int			lower = 1;
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, type,
+											  length, by_value, align));
+}
+
+/* ---- what is told ---- */
+
+/* A member as text of the database; NULL if it is none, or cannot be one. */
+static char *
+text_of(const B24Json *object, const char *name)
+{
+	size_t		length = 0;
+	const char *text = b24_json_string(b24_json_get(object, name), &length);
+
+	if (text == NULL || strlen(text) != length)
+		return NULL;
+	return b24_text_try_from_utf8(text, length);
+}
+
+/*
+ * What the success of an operation tells, in the current memory context;
+ * false if it is nothing.  The result may be NULL.
+ */
+bool
+b24_told(const B24Endpoint *endpoint, const B24Json *arguments,
+		 const B24Json *result, Oid owner, TimestampTz at, B24Told *told)
+{
+	B24Tells	tells = endpoint->tells;
+
+	if (tells == B24_TELLS_NOTHING)
+		return false;
+	memset(told, 0, sizeof(*told));
+	told->sync_code = text_of(arguments, "sync_code");
+	if (told->sync_code == NULL || told->sync_code[0] == '\0')
+		return false;
+	told->owner = owner;
+	told->registers = tells != B24_TELLS_GONE;
+	told->wants = tells != B24_TELLS_READ;
+	told->changed_at = at;
+	told->settled_at = tells == B24_TELLS_SETTLED ? at : DT_NOBEGIN;
+	told->sent_at = DT_NOBEGIN;
+	if (tells == B24_TELLS_CREATED || tells == B24_TELLS_UPDATED)
+	{
+		told->name = text_of(arguments, "name");
+		told->phone = text_of(arguments, "phone");
+		told->email = text_of(arguments, "email");
+		if (told->name != NULL || told->phone != NULL || told->email != NULL)
+			told->sent_at = at;
+		told->remote_id = text_of(result, "id");
+		if (told->remote_id != NULL && told->remote_id[0] == '\0')
+			told->remote_id = NULL;
+	}
+	return true;
+}
+
+/* Adds what was told later of the same customer; its texts are taken over. */
+void
+b24_told_merge(B24Told *told, const B24Told *later)
+{
+	told->owner = later->owner;
+	told->registers = told->registers || later->registers;
+	told->wants = told->wants || later->wants;
+	told->changed_at = Max(told->changed_at, later->changed_at);
+	told->settled_at = Max(told->settled_at, later->settled_at);
+	told->sent_at = Max(told->sent_at, later->sent_at);
+	if (later->name != NULL)
+		told->name = later->name;
+	if (later->phone != NULL)
+		told->phone = later->phone;
+	if (later->email != NULL)
+		told->email = later->email;
+	if (later->remote_id != NULL)
+		told->remote_id = later->remote_id;
+}
+
+/* By code, and of one customer in the order in which they were told. */
+static int
+compare_told(const void *a, const void *b)
+{
+	const B24Told *x = *(B24Told *const *) a;
+	const B24Told *y = *(B24Told *const *) b;
+	int			order = strcmp(x->sync_code, y->sync_code);
+
+	return order != 0 ? order : x < y ? -1 : 1;
+}
+
+/* ---- writing it ---- */
+
+enum
+{
+	CODE, OWNER, WANTED_AT, AGAIN_AT, REMOTE_ID, SENT_AT, NAME, PHONE, EMAIL, COLUMNS
+};
+
+#define TOLD "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10)" \
+	" AS r(code, owner, wanted_at, again_at, remote_id, sent_at, name, phone, email)"
+#define TOLD_TYPES {"text", "text[]", "oid[]", "timestamptz[]", "timestamptz[]", "text[]", \
+	"timestamptz[]", "text[]", "text[]", "text[]"}
+
+static const Oid column_types[COLUMNS] = {
+	TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
+	TEXTOID, TEXTOID
+};
+
+static void
+put_text(Datum *value, bool *isnull, const char *text)
+{
+	*isnull = text == NULL;
+	*value = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+static void
+put_time(Datum *value, bool *isnull, TimestampTz time)
+{
+	*isnull = time == DT_NOBEGIN;
+	*value = TimestampTzGetDatum(time);
+}
+
+/* The parameters for TOLD. */
+static void
+fill(Datum *parameters, const char *server, const B24ServerSettings *settings,
+	 B24Told *const *told, int count)
+{
+	Datum	   *values[COLUMNS];
+	bool	   *nulls[COLUMNS];
+
+	for (int c = 0; c < COLUMNS; c++)
+	{
+		values[c] = palloc(count * sizeof(Datum));
+		nulls[c] = palloc0(count * sizeof(bool));
+	}
+	for (int i = 0; i < count; i++)
+	{
+		const B24Told *t = told[i];
+		TimestampTz again_at = DT_NOBEGIN;
+
+		if (t->settled_at != DT_NOBEGIN && settings->second_look_s > 0)
+			again_at = t->settled_at + settings->second_look_s * USECS_PER_SEC;
+		values[CODE][i] = CStringGetTextDatum(t->sync_code);
+		values[OWNER][i] = ObjectIdGetDatum(t->owner);
+		put_time(&values[WANTED_AT][i], &nulls[WANTED_AT][i],
+				 t->wants ? t->changed_at : DT_NOBEGIN);
+		put_time(&values[AGAIN_AT][i], &nulls[AGAIN_AT][i], again_at);
+		put_text(&values[REMOTE_ID][i], &nulls[REMOTE_ID][i], t->remote_id);
+		put_time(&values[SENT_AT][i], &nulls[SENT_AT][i], t->sent_at);
+		put_text(&values[NAME][i], &nulls[NAME][i], t->name);
+		put_text(&values[PHONE][i], &nulls[PHONE][i], t->phone);
+		put_text(&values[EMAIL][i], &nulls[EMAIL][i], t->email);
+	}
+	parameters[0] = CStringGetTextDatum(server);
+	for (int c = 0; c < COLUMNS; c++)
+		parameters[c + 1] = array_of(values[c], nulls[c], count, column_types[c]);
+}
+
+/*
+ * Locks the rows that are to be changed: those that are to be looked at, and
+ * those whose looks fail, if now another role can look.  Moves them to the
+ * front, and returns how many they are.
+ */
+static int
+lock(const char *server, bool wait, B24Told **told, int count)
+{
+#define LOCK "SELECT r.n::integer FROM unnest($2, $3, $4) WITH ORDINALITY AS r(code, owner, wants, n)" \
+	" JOIN bill24.tracked t ON t.sync_code = r.code AND t.server = $1" \
+	" WHERE r.wants OR (t.failures > 0 AND t.owner::oid <> r.owner)" \
+	" FOR UPDATE OF t"
+#define LOCK_TYPES {"text", "text[]", "oid[]", "boolean[]"}
+	static B24Statement find = {LOCK, 4, LOCK_TYPES};
+	static B24Statement find_unlocked = {LOCK " SKIP LOCKED", 4, LOCK_TYPES};
+	Datum	   *codes = palloc(count * sizeof(Datum));
+	Datum	   *owners = palloc(count * sizeof(Datum));
+	Datum	   *wants = palloc(count * sizeof(Datum));
+	B24Told   **others = palloc(count * sizeof(B24Told *));
+	int			other_count = 0;
+	int			position = 0;
+	int			found;
+	Datum		values[4];
+
+	for (int i = 0; i < count; i++)
+	{
+		codes[i] = CStringGetTextDatum(told[i]->sync_code);
+		owners[i] = ObjectIdGetDatum(told[i]->owner);
+		wants[i] = BoolGetDatum(told[i]->wants);
+	}
+	values[0] = CStringGetTextDatum(server);
+	values[1] = array_of(codes, NULL, count, TEXTOID);
+	values[2] = array_of(owners, NULL, count, OIDOID);
+	values[3] = array_of(wants, NULL, count, BOOLOID);
+	found = (int) b24_store_run_latest(wait ? &find : &find_unlocked, values);
+
+	/* in the order of the arrays, as unnest() gives them */
+	for (int i = 0; i < found; i++)
+	{
+		int			n = DatumGetInt32(b24_store_value(i, 1, NULL)) - 1;
+
+		while (position < n)
+			others[other_count++] = told[position++];
+		told[i] = told[position++];
+	}
+	SPI_freetuptable(SPI_tuptable);
+	while (position < count)
+		others[other_count++] = told[position++];
+	memcpy(told + found, others, other_count * sizeof(B24Told *));
+	return found;
+}
+
+/* Changes rows that are locked. */
+static void
+update(const char *server, const B24ServerSettings *settings, B24Told *const *told,
+	   int count)
+{
+	static B24Statement update = {
+		"UPDATE bill24.tracked t SET" WANT("COALESCE(r.wanted_at, " NOW ")") ","
+		" again_at = GREATEST(t.again_at, r.again_at),"
+		" owner = CASE WHEN t.failures > 0 THEN r.owner::regrole ELSE t.owner END,"
+		" remote_id = COALESCE(r.remote_id, t.remote_id),"
+		" sent_at = COALESCE(r.sent_at, t.sent_at),"
+		" sent_name = COALESCE(r.name, t.sent_name),"
+		" sent_phone = COALESCE(r.phone, t.sent_phone),"
+		" sent_email = COALESCE(r.email, t.sent_email)"
+		" FROM " TOLD " WHERE t.sync_code = r.code AND t.server = $1",
+		10, TOLD_TYPES
+	};
+	Datum		values[COLUMNS + 1];
+
+	fill(values, server, settings, told, count);
+	b24_store_run_latest(&update, values);
+}
+
+/*
+ * Adds rows that are not there; those that could not be are moved to the
+ * front, and their number returned.
+ */
+static int
+insert(const char *server, const B24ServerSettings *settings, B24Told **told,
+	   int count)
+{
+	static B24Statement insert = {
+		"INSERT INTO bill24.tracked (sync_code, server, owner, wanted_at, again_at, remote_id,"
+		"  sent_at, sent_name, sent_phone, sent_email)"
+		" SELECT r.code, $1, r.owner::regrole, r.wanted_at, r.again_at, r.remote_id,"
+		"  r.sent_at, r.name, r.phone, r.email"
+		" FROM " TOLD " ON CONFLICT (sync_code, server) DO NOTHING RETURNING sync_code",
+		10, TOLD_TYPES
+	};
+	Datum		values[COLUMNS + 1];
+	int			added;
+	int			next = 0;
+	int			left = 0;
+
+	fill(values, server, settings, told, count);
+	added = (int) b24_store_run_latest(&insert, values);
+	for (int i = 0; i < count && added < count; i++)
+	{
+		/* in the order of the arrays, here too */
+		if (next < added && strcmp(b24_store_text(next, 1), told[i]->sync_code) == 0)
+			next++;
+		else
+			told[left++] = told[i];
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return left;
+}
+
+/*
+ * Writes what calls or deliveries tell.  Unless it waits for them, *locked is
+ * how many were left out since somebody has their rows locked; those are
+ * marked so.
+ */
+void
+b24_tracked_told(const char *server, const B24ServerSettings *settings, bool wait,
+				 B24Told *told, int count, int *locked)
+{
+	B24Told   **sorted = palloc(Max(count, 1) * sizeof(B24Told *));
+	B24Told   **rest;
+	int			distinct = 0;
+	int			found;
+	int			registering = 0;
+	int			silent = 0;
+	B24Told   **unknown;
+
+	*locked = 0;
+	for (int i = 0; i < count; i++)
+	{
+		told[i].locked = false;
+		sorted[i] = &told[i];
+	}
+	if (count == 0)
+		return;
+	qsort(sorted, count, sizeof(B24Told *), compare_told);
+	for (int i = 0; i < count; i++)
+	{
+		if (distinct > 0 &&
+			strcmp(sorted[distinct - 1]->sync_code, sorted[i]->sync_code) == 0)
+			b24_told_merge(sorted[distinct - 1], sorted[i]);
+		else
+			sorted[distinct++] = sorted[i];
+	}
+
+	found = lock(server, wait, sorted, distinct);
+	if (found > 0)
+		update(server, settings, sorted, found);
+	rest = sorted + found;
+	unknown = palloc((distinct - found + 1) * sizeof(B24Told *));
+	for (int i = 0; i < distinct - found; i++)
+	{
+		if (rest[i]->registers)
+			rest[registering++] = rest[i];
+		else
+			unknown[silent++] = rest[i];
+	}
+	if (registering > 0)
+		registering = insert(server, settings, rest, registering);
+
+	/* those that are there had nothing to be changed, or are locked */
+	for (int i = 0; i < registering; i++)
+	{
+		rest[i]->locked = rest[i]->wants;
+		*locked += rest[i]->locked;
+	}
+	if (silent > 0)
+	{
+		B24Standing *standing = palloc(silent * sizeof(B24Standing));
+		const char **codes = palloc(silent * sizeof(char *));
+
+		for (int i = 0; i < silent; i++)
+			codes[i] = unknown[i]->sync_code;
+		b24_tracked_standing(server, codes, silent, standing);
+		for (int i = 0; i < silent; i++)
+		{
+			unknown[i]->locked = standing[i].tracked;
+			*locked += unknown[i]->locked;
+		}
+	}
+}
+
+/* ---- asking ---- */
+
+/* How customers stand, as it is committed by now or by this transaction. */
+void
+b24_tracked_standing(const char *server, const char *const *codes, int count,
+					 B24Standing *standing)
+{
+	static B24Statement find = {
+		"SELECT r.n::integer, t.owner::oid,"
+		" CASE WHEN t.next_look_at IS NULL THEN GREATEST(t.read_at, g.looked_at) ELSE t.read_at END,"
+		" t.wanted_at, t.digest, t.failures > 0, t.remote_id IS NOT NULL"
+		" FROM unnest($2) WITH ORDINALITY AS r(code, n)"
+		" JOIN bill24.tracked t ON t.sync_code = r.code AND t.server = $1"
+		" LEFT JOIN bill24.look_group g ON g.id = t.look_group",
+		2, {"text", "text[]"}
+	};
+	Datum	   *texts = palloc(count * sizeof(Datum));
+	Datum		values[2];
+	uint64		found;
+
+	for (int i = 0; i < count; i++)
+		texts[i] = CStringGetTextDatum(codes[i]);
+	memset(standing, 0, count * sizeof(B24Standing));
+	values[0] = CStringGetTextDatum(server);
+	values[1] = array_of(texts, NULL, count, TEXTOID);
+	found = b24_store_run_latest(&find, values);
+	for (uint64 i = 0; i < found; i++)
+	{
+		B24Standing *s = &standing[DatumGetInt32(b24_store_value(i, 1, NULL)) - 1];
+		bool		isnull;
+
+		s->tracked = true;
+		s->owner = DatumGetObjectId(b24_store_value(i, 2, NULL));
+		s->read_at = DatumGetTimestampTz(b24_store_value(i, 3, &isnull));
+		if (isnull)
+			s->read_at = DT_NOBEGIN;
+		s->wanted_at = DatumGetTimestampTz(b24_store_value(i, 4, &isnull));
+		if (isnull)
+			s->wanted_at = DT_NOBEGIN;
+		s->digest = DatumGetInt64(b24_store_value(i, 5, NULL));
+		s->failing = DatumGetBool(b24_store_value(i, 6, NULL));
+		s->has_remote_id = DatumGetBool(b24_store_value(i, 7, NULL));
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* ---- what a person asks for; the codes are distinct, and in their order ---- */
+
+/*
+ * Has customers mirrored, and returns how many of them were not.  Of those
+ * that were, the ones whose looks fail are looked at once more, with another
+ * role's rights.  *wanted tells whether there is anybody to look at.
+ */
+uint64
+b24_tracked_add(const char *server, Oid owner, Datum *codes, int count, bool *wanted)
+{
+	static B24Statement insert = {
+		"INSERT INTO bill24.tracked (sync_code, server, owner)"
+		" SELECT r.code, $1, $2::regrole FROM unnest($3) AS r(code)"
+		" ON CONFLICT (sync_code, server) DO NOTHING",
+		3, {"text", "oid", "text[]"}
+	};
+	static B24Statement retry = {
+		"UPDATE bill24.tracked t SET" WANT(NOW) ", owner = $2::regrole"
+		" FROM unnest($3) AS r(code)"
+		" WHERE t.sync_code = r.code AND t.server = $1 AND t.failures > 0",
+		3, {"text", "oid", "text[]"}
+	};
+	Datum		values[3];
+	uint64		added;
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = ObjectIdGetDatum(owner);
+	values[2] = array_of(codes, NULL, count, TEXTOID);
+	added = b24_store_run_latest(&insert, values);
+	*wanted = added > 0;
+	if (added < (uint64) count && b24_store_run_latest(&retry, values) > 0)
+		*wanted = true;
+	return added;
+}
+
+/* Has customers looked at next; returns how many of them are mirrored. */
+uint64
+b24_tracked_refresh(const char *server, Datum *codes, int count)
+{
+	static B24Statement refresh = {
+		"UPDATE bill24.tracked t SET" WANT(NOW) " FROM unnest($2) AS r(code)"
+		" WHERE t.sync_code = r.code AND t.server = $1",
+		2, {"text", "text[]"}
+	};
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = array_of(codes, NULL, count, TEXTOID);
+	return b24_store_run_latest(&refresh, values);
+}
+
+/*
+ * Forgets customers and their copies; returns how many.  With an owner, only
+ * those that this role may act for.
+ */
+uint64
+b24_tracked_remove(const char *server, Oid owner, Datum *codes, int count)
+{
+	static B24Statement forget = {
+		"DELETE FROM bill24.tracked t USING unnest($2) AS r(code)"
+		" WHERE t.sync_code = r.code AND t.server = $1"
+		" AND ($3 = 0::oid OR pg_catalog.pg_has_role($3, t.owner::oid, 'USAGE'))"
+		" RETURNING t.sync_code",
+		3, {"text", "text[]", "oid"}
+	};
+	static B24Statement forget_wallets = {
+		"DELETE FROM bill24.wallet_copy w USING unnest($2) AS r(code)"
+		" WHERE w.sync_code = r.code AND w.server = $1", 2, {"text", "text[]"}
+	};
+	static B24Statement forget_customers = {
+		"DELETE FROM bill24.customer_copy c USING unnest($2) AS r(code)"
+		" WHERE c.sync_code = r.code AND c.server = $1", 2, {"text", "text[]"}
+	};
+	Datum		values[3];
+	Datum	   *gone;
+	uint64		removed;
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = array_of(codes, NULL, count, TEXTOID);
+	values[2] = ObjectIdGetDatum(owner);
+	removed = b24_store_run_latest(&forget, values);
+	if (removed == 0)
+		return 0;
+	gone = palloc(removed * sizeof(Datum));
+	for (uint64 i = 0; i < removed; i++)
+		gone[i] = b24_store_value(i, 1, NULL);
+	values[1] = array_of(gone, NULL, (int) removed, TEXTOID);
+	b24_store_run_latest(&forget_wallets, values);
+	b24_store_run_latest(&forget_customers, values);
+	return removed;
+}
+
+/*
+ * Has all customers looked at anew: the copies are another database's, or were
+ * left behind there.
+ */
+void
+b24_tracked_doubt_all(void)
+{
+	static B24Statement doubt = {
+		"UPDATE bill24.tracked t SET next_look_at = " NOW ", wanted_at = " NOW ","
+		" read_at = CASE WHEN EXISTS (SELECT FROM bill24.customer_copy c"
+		"   WHERE c.sync_code = t.sync_code AND c.server = t.server)"
+		"  THEN CASE WHEN t.look_group IS NULL THEN t.read_at ELSE GREATEST(t.read_at,"
+		"   (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)) END END,"
+		" look_group = NULL, digest = NULL"
+	};
+
+	b24_store_run_latest(&doubt, NULL);
+}

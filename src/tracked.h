@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * tracked.h
+ *	  Which customers are mirrored, and that they are to be looked at.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILL24_TRACKED_H
+#define BILL24_TRACKED_H
+
+#include "account.h"
+#include "endpoint.h"
+
+/*
+ * What calls and deliveries tell about a customer.  Several of one customer
+ * become one; texts are in the database's encoding.
+ */
+typedef struct B24Told
+{
+	const char *sync_code;
+	Oid			owner;			/* whose user mapping it was sent with */
+	bool		registers;		/* it is mirrored from now on, if it was not */
+	bool		wants;			/* it has to be looked at */
+	TimestampTz changed_at;		/* if so: when that was known */
+	TimestampTz settled_at;		/* the last payment; DT_NOBEGIN if there is none */
+
+	/* what was sent of it; NULL: nothing, and what was sent before holds */
+	TimestampTz sent_at;		/* DT_NOBEGIN: nothing at all */
+	const char *name;
+	const char *phone;
+	const char *email;
+
+	const char *remote_id;		/* NULL: not told */
+	bool		locked;			/* out: somebody has it locked, not written */
+} B24Told;
+
+/* How a tracked customer stands. */
+typedef struct B24Standing
+{
+	bool		tracked;
+	Oid			owner;
+	TimestampTz read_at;		/* the last look; DT_NOBEGIN if there was none */
+	TimestampTz wanted_at;		/* DT_NOBEGIN: no look is wanted */
+	int64		digest;
+	bool		failing;
+	bool		has_remote_id;
+} B24Standing;
+
+extern bool b24_told(const B24Endpoint *endpoint, const B24Json *arguments,
+					 const B24Json *result, Oid owner, TimestampTz at,
+					 B24Told *told);
+extern void b24_told_merge(B24Told *told, const B24Told *later);
+
+/* All of these between b24_store_open and b24_store_close. */
+extern void b24_tracked_told(const char *server, const B24ServerSettings *settings,
+							 bool wait, B24Told *told, int count, int *locked);
+extern void b24_tracked_standing(const char *server, const char *const *codes,
+								 int count, B24Standing *standing);
+extern uint64 b24_tracked_add(const char *server, Oid owner, Datum *codes,
+							  int count, bool *wanted);
+extern uint64 b24_tracked_refresh(const char *server, Datum *codes, int count);
+extern uint64 b24_tracked_remove(const char *server, Oid owner, Datum *codes,
+								 int count);
+extern void b24_tracked_doubt_all(void);
+
+#endif							/* BILL24_TRACKED_H */
