@@ -215,10 +215,10 @@ note_told(Oid serverid, const B24Told *told)
  * Answers that are replaced stay in memory: as many as there were changes.
  */
 static void
-note_answer(Note *note, const B24Job *job, TimestampTz asked_at, const char *utf8_code,
-			const B24SeenCustomer *seen)
+note_answer(Note *note, TimestampTz asked_at, const B24SeenCustomer *seen)
 {
 	B24Look    *look = &note->look;
+	bool		is_whole = true;
 	B24Problem	ignored;
 	MemoryContext old;
 
@@ -240,10 +240,11 @@ note_answer(Note *note, const B24Job *job, TimestampTz asked_at, const char *utf
 	{
 		old = MemoryContextSwitchTo(context);
 		look->outcome = B24_LOOK_READ;
-		(void) b24_seen_customer(job->reply.result, utf8_code, &look->customer, &ignored);
+		look->customer = *seen;
+		is_whole = b24_seen_localize(&look->customer, &ignored);
 		MemoryContextSwitchTo(old);
 	}
-	note->has_answer = true;
+	note->has_answer = is_whole;
 }
 
 /* What an answer to get_customer tells: how the customer is, or that it is not. */
@@ -259,7 +260,7 @@ feed_answer(const B24Job *job, const B24Told *told, TimestampTz asked_at)
 	if (job->reply.status == B24_NOT_FOUND)
 	{
 		note = find_note(serverid, told->sync_code, HASH_ENTER);
-		note_answer(note, job, asked_at, utf8_code, NULL);
+		note_answer(note, asked_at, NULL);
 		return;
 	}
 
@@ -268,7 +269,7 @@ feed_answer(const B24Job *job, const B24Told *told, TimestampTz asked_at)
 		return;
 	note_told(serverid, told);
 	note = find_note(serverid, told->sync_code, HASH_ENTER);
-	note_answer(note, job, asked_at, utf8_code, &seen);
+	note_answer(note, asked_at, &seen);
 }
 
 /*

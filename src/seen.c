@@ -23,7 +23,7 @@
  * for texts.  False if it is neither, or no text that a database can hold.
  */
 static bool
-read_text(const B24Json *object, const char *name, char **out, B24Problem *problem)
+read_text(const B24Json *object, const char *name, const char **out, B24Problem *problem)
 {
 	const B24Json *json = b24_endpoint_field(object, name);
 	size_t		length = 0;
@@ -42,13 +42,7 @@ read_text(const B24Json *object, const char *name, char **out, B24Problem *probl
 		b24_problem(problem, B24_NONSENSE, "field \"%s\" is no text", name);
 		return false;
 	}
-	*out = b24_text_try_from_utf8(text, length);
-	if (*out == NULL)
-	{
-		b24_problem(problem, B24_NONSENSE,
-					"field \"%s\" has a character that the database's encoding lacks", name);
-		return false;
-	}
+	*out = text;
 	return true;
 }
 
@@ -173,10 +167,48 @@ read_wallets(const B24Json *result, B24SeenCustomer *seen, B24Problem *problem)
 	return true;
 }
 
+static bool
+localize(const char **text, B24Problem *problem)
+{
+	if (*text == NULL)
+		return true;
+	*text = b24_text_try_from_utf8(*text, strlen(*text));
+	if (*text == NULL)
+		b24_problem(problem, B24_NONSENSE,
+					"a text has a character that the database's encoding lacks");
+	return *text != NULL;
+}
+
 /*
- * Reads the result of get_customer, in the current memory context, and makes
- * sure that it is about the customer that was asked for.  False with the
- * problem if it cannot be read.
+ * Has the texts in the encoding of the database, in the current memory context,
+ * where they outlive the answer.  False with the problem if one has no
+ * equivalent there.  In a transaction, since conversions are looked up.
+ */
+bool
+b24_seen_localize(B24SeenCustomer *seen, B24Problem *problem)
+{
+	B24SeenWallet *wallets = palloc(Max(seen->wallet_count, 1) * sizeof(B24SeenWallet));
+
+	if (!localize(&seen->name, problem) || !localize(&seen->name_kh, problem) ||
+		!localize(&seen->phone, problem) || !localize(&seen->email, problem) ||
+		!localize(&seen->remote_id, problem))
+		return false;
+	for (int i = 0; i < seen->wallet_count; i++)
+	{
+		wallets[i] = seen->wallets[i];
+		if (!localize(&wallets[i].id, problem) || !localize(&wallets[i].name, problem) ||
+			!localize(&wallets[i].balance, problem) ||
+			!localize(&wallets[i].currency, problem))
+			return false;
+	}
+	seen->wallets = wallets;
+	return true;
+}
+
+/*
+ * Reads the result of get_customer and makes sure that it is about the customer
+ * that was asked for.  The texts are UTF-8, and parts of the answer.  False with
+ * the problem if it cannot be read.
  */
 bool
 b24_seen_customer(const B24Json *result, const char *utf8_code, B24SeenCustomer *seen,

@@ -10,22 +10,22 @@
 
 #include "json.h"
 
-/* Texts are in the database's encoding, NULL where the answer has none. */
+/* Texts are NULL where the answer has none. */
 typedef struct B24SeenWallet
 {
-	char	   *id;				/* never NULL */
-	char	   *name;
-	char	   *balance;		/* a number's digits, never NULL */
-	char	   *currency;
+	const char *id;				/* never NULL */
+	const char *name;
+	const char *balance;		/* a number's digits, never NULL */
+	const char *currency;
 } B24SeenWallet;
 
 typedef struct B24SeenCustomer
 {
-	char	   *name;
-	char	   *name_kh;
-	char	   *phone;
-	char	   *email;
-	char	   *remote_id;
+	const char *name;
+	const char *name_kh;
+	const char *phone;
+	const char *email;
+	const char *remote_id;
 	bool		tells_wallets;	/* else it says nothing about them */
 	int			wallet_count;
 	B24SeenWallet *wallets;
@@ -37,5 +37,6 @@ typedef struct B24SeenCustomer
 
 extern bool b24_seen_customer(const B24Json *result, const char *utf8_code,
 							  B24SeenCustomer *seen, B24Problem *problem);
+extern bool b24_seen_localize(B24SeenCustomer *seen, B24Problem *problem);
 
 #endif							/* BILL24_SEEN_H */

@@ -265,7 +265,7 @@ take_answers(B24Sync *sync)
 				drop(sync, site, visit);
 				break;
 			case B24_VISIT_WRITE:
-				site->looks += visit->look.outcome != B24_LOOK_FAILED;
+				site->looks++;
 				put_to_be_written(sync, site, visit);
 				break;
 			case B24_VISIT_LATER:
@@ -527,7 +527,10 @@ write_looks(B24Sync *sync, Site *site)
 	int			n = 0;
 
 	for (B24Visit *v = site->ended.first; v != NULL && n < site->writing; v = v->next)
+	{
+		b24_visit_find(v);
 		looks[n++] = v->look;
+	}
 	b24_mirror_write(site->server->name, &site->server->settings, looks, n, true,
 					 &written);
 	if (written.next_look_at != DT_NOEND)

@@ -68,6 +68,7 @@ fail(B24Visit *visit, B24Status status, const char *text)
 	visit->look.error = MemoryContextStrdup(visit->context, text);
 	visit->look.patient = status == B24_NO_CREDENTIAL || status == B24_LOGIN_REFUSED ||
 		status == B24_BAD_ARGUMENT;
+	visit->is_found = true;
 }
 
 /* Who is to be asked, in whose name; false with the failure if nobody can be. */
@@ -126,64 +127,72 @@ b24_visit_prepare(B24Visit *visit, B24Destination *server, B24Inbox *inbox)
 	return false;
 }
 
-static void
-read_answer(B24Visit *visit)
-{
-	const B24Reply *reply = &visit->job->reply;
-	const B24Secrets *secrets = &visit->sender->account->secrets;
-	B24Problem	problem;
-	char	   *message;
-	char	   *detail;
-
-	if (reply->status == B24_OK)
-	{
-		if (b24_seen_customer(reply->result, visit->utf8_code, &visit->look.customer,
-							  &problem))
-			visit->look.outcome = B24_LOOK_READ;
-		else
-			fail(visit, B24_NONSENSE, psprintf("could not read the answer: %s",
-											   b24_text_for_message(problem.text)));
-		return;
-	}
-	if (reply->status == B24_NOT_FOUND)
-	{
-		visit->look.outcome = B24_LOOK_GONE;
-		return;
-	}
-	message = b24_reply_message(visit->job->endpoint, secrets, reply);
-	detail = b24_reply_detail(secrets, reply);
-	fail(visit, reply->status, detail != NULL && reply->text[0] == '\0' ?
-		 psprintf("%s (%s)", message, detail) : message);
-	if (reply->of_login)
-		visit->look.patient = true;
-}
-
 /*
  * An answer arrived, or it is known that none will.  For B24_VISIT_LATER,
- * wait_ms is when to ask this server again.
+ * wait_ms is when to ask this server again.  This is outside of transactions.
  */
 B24VisitEnd
 b24_visit_end(B24Visit *visit, long *wait_ms)
 {
 	const B24Reply *reply = &visit->job->reply;
-	MemoryContext old;
-	int64		digest;
+	int64		digest = B24_DIGEST_GONE;
 
 	if (reply->status == B24_THROTTLED || reply->status == B24_CIRCUIT_OPEN)
 	{
 		*wait_ms = Min(Max(reply->retry_after_s, 1), 3600) * 1000L;
 		return B24_VISIT_LATER;
 	}
-	old = MemoryContextSwitchTo(visit->context);
-	read_answer(visit);
-	MemoryContextSwitchTo(old);
+	if (reply->status == B24_OK)
+	{
+		MemoryContext old = MemoryContextSwitchTo(visit->context);
+		bool		is_readable = b24_seen_customer(reply->result, visit->utf8_code,
+													&visit->seen, &visit->problem);
 
-	/* what is to be written is kept, and the answer is not */
-	b24_reply_free(&visit->job->reply);
-	if (visit->group == NULL || visit->look.outcome == B24_LOOK_FAILED)
+		MemoryContextSwitchTo(old);
+		if (!is_readable)
+			return B24_VISIT_WRITE;
+		digest = visit->seen.digest;
+	}
+	else if (reply->status != B24_NOT_FOUND)
 		return B24_VISIT_WRITE;
-	digest = visit->look.outcome == B24_LOOK_GONE ? B24_DIGEST_GONE :
-		visit->look.customer.digest;
-	return visit->has_digest && digest == visit->digest ? B24_VISIT_NO_NEWS :
-		B24_VISIT_WRITE;
+	return visit->group != NULL && visit->has_digest && digest == visit->digest ?
+		B24_VISIT_NO_NEWS : B24_VISIT_WRITE;
+}
+
+static void
+explain(B24Visit *visit)
+{
+	const B24Reply *reply = &visit->job->reply;
+	const B24Secrets *secrets = &visit->sender->account->secrets;
+	char	   *message = b24_reply_message(visit->job->endpoint, secrets, reply);
+	char	   *detail = b24_reply_detail(secrets, reply);
+
+	fail(visit, reply->status, detail != NULL && reply->text[0] == '\0' ?
+		 psprintf("%s (%s)", message, detail) : message);
+	if (reply->of_login)
+		visit->look.patient = true;
+}
+
+/* What a visit that has ended found, as it is to be written. */
+void
+b24_visit_find(B24Visit *visit)
+{
+	MemoryContext old;
+
+	if (visit->is_found)
+		return;
+	old = MemoryContextSwitchTo(visit->context);
+	visit->is_found = true;
+	visit->look.customer = visit->seen;
+	if (visit->job->reply.status == B24_NOT_FOUND)
+		visit->look.outcome = B24_LOOK_GONE;
+	else if (visit->job->reply.status != B24_OK)
+		explain(visit);
+	else if (visit->problem.status == B24_OK &&
+			 b24_seen_localize(&visit->look.customer, &visit->problem))
+		visit->look.outcome = B24_LOOK_READ;
+	else
+		fail(visit, B24_NONSENSE, psprintf("could not read the answer: %s",
+										   b24_text_for_message(visit->problem.text)));
+	MemoryContextSwitchTo(old);
 }

@@ -36,7 +36,10 @@ typedef struct B24Visit
 	int64		digest;			/* of what is known */
 	B24Sender  *sender;
 	B24Job	   *job;
-	B24Look		look;			/* what it found, when it has ended */
+	B24SeenCustomer seen;		/* when it has ended well, still in UTF-8 */
+	B24Problem	problem;		/* when an answer was not readable */
+	bool		is_found;		/* look says what it found */
+	B24Look		look;
 } B24Visit;
 
 /* What an ended visit calls for. */
@@ -53,6 +56,7 @@ extern uint64 b24_visit_hash(const char *server, const char *sync_code);
 extern bool b24_visit_prepare(B24Visit *visit, B24Destination *server,
 							  B24Inbox *inbox);
 extern B24VisitEnd b24_visit_end(B24Visit *visit, long *wait_ms);
+extern void b24_visit_find(B24Visit *visit);
 extern void b24_visit_free(B24Visit *visit);
 
 #endif							/* BILL24_VISIT_H */

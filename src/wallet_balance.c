@@ -63,7 +63,8 @@ from_mirror(ReturnSetInfo *set, const B24Account *account, text *code,
 		"  ELSE t.read_at END AS synced_at) s"
 		" JOIN bill24.customer_copy c ON c.sync_code = $1 AND c.server = $2"
 		" LEFT JOIN bill24.wallet_copy w ON w.sync_code = $1 AND w.server = $2 AND w.deleted_at IS NULL"
-		" WHERE t.sync_code = $1 AND t.server = $2 AND s.synced_at >= $3",
+		" WHERE t.sync_code = $1 AND t.server = $2 AND s.synced_at >= $3"
+		" AND (t.wanted_at IS NULL OR t.wanted_at <= s.synced_at)",
 		3, {"text", "text", "timestamptz"}
 	};
 	Datum		values[3];
@@ -137,7 +138,8 @@ from_provider(ReturnSetInfo *set, const B24Account *account, text *code)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	b24_call_job(job, false);
-	if (!b24_seen_customer(job->reply.result, utf8, &seen, &problem))
+	if (!b24_seen_customer(job->reply.result, utf8, &seen, &problem) ||
+		!b24_seen_localize(&seen, &problem))
 		b24_report_misfit(endpoint, &problem);
 	if (!seen.tells_wallets)
 	{
