@@ -503,6 +503,7 @@ CREATE TABLE bill24.look_group (
 CREATE INDEX look_group_due ON bill24.look_group (server, next_look_at, id);
 CREATE UNIQUE INDEX look_group_open ON bill24.look_group (server) WHERE is_open;
 ALTER SEQUENCE bill24.look_group_id_seq OWNED BY bill24.look_group.id;
+COMMENT ON SEQUENCE bill24.look_group_id_seq IS 'numbers of groups';
 COMMENT ON TABLE bill24.look_group IS 'quiet customers that are looked at together';
 COMMENT ON COLUMN bill24.look_group.is_open IS 'more customers are put into it';
 COMMENT ON COLUMN bill24.look_group.members IS 'how many were put into it';
@@ -590,6 +591,7 @@ CREATE TABLE bill24.wallet_change (
 	PRIMARY KEY (sync_code, server, number)
 );
 ALTER SEQUENCE bill24.wallet_change_number_seq OWNED BY bill24.wallet_change.number;
+COMMENT ON SEQUENCE bill24.wallet_change_number_seq IS 'numbers of changes';
 COMMENT ON TABLE bill24.wallet_change IS 'the changes of balances that were seen, oldest first by number';
 COMMENT ON COLUMN bill24.wallet_change.id IS 'the wallet''s';
 COMMENT ON COLUMN bill24.wallet_change.old_balance IS 'NULL: the wallet was not there';

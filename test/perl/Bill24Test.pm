@@ -90,7 +90,8 @@ sub start_simulator
 #	database	'postgres'
 #	server		the server's name, 'bill24'
 #	user		whose mapping, 'CURRENT_USER'
-#	options		more server options, or others than base_url, allow_http;
+#	options		more server options, or others than base_url, allow_http and
+#				mirror 'false', since looks would be counted as requests;
 #				undef leaves one out
 #	mapping		the same for the mapping's token, client_id, secret, hash_token
 sub setup_account
@@ -101,6 +102,7 @@ sub setup_account
 	my $options = options_clause(
 		base_url => $sim->url,
 		($sim->url =~ /^http:/ ? (allow_http => 'true') : ()),
+		mirror => 'false',
 		%{ $opt{options} || {} });
 	my $mapping = options_clause(
 		token => '00000000-0000-4000-8000-000000000001',
