@@ -7,15 +7,22 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_collation.h"
 #include "compat.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "call.h"
 #include "feed.h"
 #include "report.h"
 #include "seen.h"
-#include "store.h"
 #include "text.h"
 
 /* The columns of bill24_wallet_balance; see its declaration. */
@@ -48,53 +55,182 @@ raise_not_found(const B24Account *account)
 					 &account->secrets, &reply);
 }
 
+/* ---- from the mirror ---- */
+
+/* The columns of the tables; see their declarations. */
+enum
+{
+	TRACKED_NEXT_LOOK_AT = 5, TRACKED_LOOK_GROUP = 6, TRACKED_WANTED_AT = 7,
+	TRACKED_READ_AT = 10,
+	GROUP_ID = 1, GROUP_LOOKED_AT = 6,
+	CUSTOMER_DELETED_AT = 8,
+	WALLET_ID = 3, WALLET_NAME, WALLET_BALANCE, WALLET_CURRENCY, WALLET_DELETED_AT = 8
+};
+
+/* A table of the mirror, read by its primary key. */
+typedef struct TableScan
+{
+	Relation	table;
+	SysScanDesc scan;
+} TableScan;
+
+static void
+begin_scan(TableScan *scan, const char *table, const char *key, Snapshot snapshot,
+		   ScanKey keys, int count)
+{
+	Oid			namespace = get_namespace_oid("bill24", false);
+	Oid			relation = get_relname_relid(table, namespace);
+	Oid			index = get_relname_relid(key, namespace);
+
+	if (!OidIsValid(relation) || !OidIsValid(index))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"bill24.%s\" does not exist", table)));
+	scan->table = table_open(relation, AccessShareLock);
+	scan->scan = systable_beginscan(scan->table, index, true, snapshot, count, keys);
+}
+
+static void
+end_scan(TableScan *scan)
+{
+	systable_endscan(scan->scan);
+	table_close(scan->table, AccessShareLock);
+}
+
+static Datum
+column_of(const TableScan *scan, HeapTuple row, int column, bool *isnull)
+{
+	return heap_getattr(row, column, RelationGetDescr(scan->table), isnull);
+}
+
+/* A time of a row; DT_NOBEGIN for NULL. */
+static TimestampTz
+time_of(const TableScan *scan, HeapTuple row, int column)
+{
+	bool		isnull;
+	Datum		value = column_of(scan, row, column, &isnull);
+
+	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+}
+
+/* When the customers of a group were last looked at together. */
+static TimestampTz
+group_looked_at(Snapshot snapshot, Datum group)
+{
+	TimestampTz looked_at = DT_NOBEGIN;
+	ScanKeyData key;
+	HeapTuple	row;
+	TableScan	scan;
+
+	ScanKeyInit(&key, GROUP_ID, BTEqualStrategyNumber, F_INT8EQ, group);
+	begin_scan(&scan, "look_group", "look_group_pkey", snapshot, &key, 1);
+	row = systable_getnext(scan.scan);
+	if (HeapTupleIsValid(row))
+		looked_at = time_of(&scan, row, GROUP_LOOKED_AT);
+	end_scan(&scan);
+	return looked_at;
+}
+
+/* When a customer was last looked at with success; DT_NOBEGIN if never. */
+static TimestampTz
+looked_at(Snapshot snapshot, ScanKey keys)
+{
+	TimestampTz at = DT_NOBEGIN;
+	TimestampTz wanted_at = DT_NOBEGIN;
+	bool		in_group = false;
+	Datum		group = (Datum) 0;
+	HeapTuple	row;
+	TableScan	scan;
+
+	begin_scan(&scan, "tracked", "tracked_pkey", snapshot, keys, 2);
+	row = systable_getnext(scan.scan);
+	if (HeapTupleIsValid(row))
+	{
+		bool		isnull;
+
+		at = time_of(&scan, row, TRACKED_READ_AT);
+		wanted_at = time_of(&scan, row, TRACKED_WANTED_AT);
+		(void) column_of(&scan, row, TRACKED_NEXT_LOOK_AT, &in_group);
+		group = column_of(&scan, row, TRACKED_LOOK_GROUP, &isnull);
+		in_group = in_group && !isnull;
+	}
+	end_scan(&scan);
+	if (in_group)
+		at = Max(at, group_looked_at(snapshot, group));
+
+	/* since then there was a payment, or somebody wanted another look */
+	return wanted_at > at ? DT_NOBEGIN : at;
+}
+
+static void
+put_copies(ReturnSetInfo *set, Snapshot snapshot, ScanKey keys, TimestampTz synced_at)
+{
+	HeapTuple	row;
+	TableScan	scan;
+
+	begin_scan(&scan, "wallet_copy", "wallet_copy_pkey", snapshot, keys, 2);
+	while (HeapTupleIsValid(row = systable_getnext(scan.scan)))
+	{
+		Datum		values[COLUMN_COUNT];
+		bool		nulls[COLUMN_COUNT] = {false};
+
+		if (time_of(&scan, row, WALLET_DELETED_AT) != DT_NOBEGIN)
+			continue;
+		values[COLUMN_ID] = column_of(&scan, row, WALLET_ID, &nulls[COLUMN_ID]);
+		values[COLUMN_NAME] = column_of(&scan, row, WALLET_NAME, &nulls[COLUMN_NAME]);
+		values[COLUMN_BALANCE] = column_of(&scan, row, WALLET_BALANCE,
+										   &nulls[COLUMN_BALANCE]);
+		values[COLUMN_CURRENCY] = column_of(&scan, row, WALLET_CURRENCY,
+											&nulls[COLUMN_CURRENCY]);
+		values[COLUMN_SYNCED_AT] = TimestampTzGetDatum(synced_at);
+		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+	}
+	end_scan(&scan);
+}
+
 /*
  * The rows from the mirror, if it was right at that time or later; false if it
- * was not, or does not know.
+ * was not, or does not know.  What is committed by now counts, whatever the
+ * age of the transaction.
+ *
+ * The tables are read without the executor, as the catalogs are: a statement,
+ * with the settings and the user that it takes, would cost twice as much as
+ * the SELECT that this is there to spare a biller.
  */
 static bool
 from_mirror(ReturnSetInfo *set, const B24Account *account, text *code,
 			TimestampTz since)
 {
-	static B24Statement find = {
-		"SELECT w.id, w.name, w.balance, w.currency, s.synced_at, c.deleted_at IS NOT NULL"
-		" FROM bill24.tracked t LEFT JOIN bill24.look_group g ON g.id = t.look_group,"
-		" LATERAL (SELECT CASE WHEN t.next_look_at IS NULL THEN GREATEST(t.read_at, g.looked_at)"
-		"  ELSE t.read_at END AS synced_at) s"
-		" JOIN bill24.customer_copy c ON c.sync_code = $1 AND c.server = $2"
-		" LEFT JOIN bill24.wallet_copy w ON w.sync_code = $1 AND w.server = $2 AND w.deleted_at IS NULL"
-		" WHERE t.sync_code = $1 AND t.server = $2 AND s.synced_at >= $3"
-		" AND (t.wanted_at IS NULL OR t.wanted_at <= s.synced_at)",
-		3, {"text", "text", "timestamptz"}
-	};
-	Datum		values[3];
-	B24Store	store;
-	uint64		count;
-	bool		gone;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		known = false;
+	bool		gone = false;
+	TimestampTz synced_at;
+	ScanKeyData keys[2];
+	HeapTuple	row;
+	TableScan	scan;
 
-	values[0] = PointerGetDatum(code);
-	values[1] = CStringGetTextDatum(account->server);
-	values[2] = TimestampTzGetDatum(since);
-	b24_store_open(&store);
-	count = b24_store_run_latest(&find, values);
-	gone = count > 0 && DatumGetBool(b24_store_value(0, 6, NULL));
-	for (uint64 i = 0; i < count && !gone; i++)
+	ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid,
+						   C_COLLATION_OID, F_TEXTEQ, PointerGetDatum(code));
+	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid,
+						   C_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(account->server));
+	synced_at = looked_at(snapshot, keys);
+	if (synced_at != DT_NOBEGIN && synced_at >= since)
 	{
-		Datum		row[COLUMN_COUNT];
-		bool		nulls[COLUMN_COUNT];
-
-		for (int c = 0; c < COLUMN_COUNT; c++)
-			row[c] = b24_store_value(i, c + 1, &nulls[c]);
-
-		/* without an id it is a customer without wallets */
-		if (!nulls[COLUMN_ID])
-			tuplestore_putvalues(set->setResult, set->setDesc, row, nulls);
+		begin_scan(&scan, "customer_copy", "customer_copy_pkey", snapshot, keys, 2);
+		row = systable_getnext(scan.scan);
+		known = HeapTupleIsValid(row);
+		gone = known && time_of(&scan, row, CUSTOMER_DELETED_AT) != DT_NOBEGIN;
+		end_scan(&scan);
 	}
-	b24_store_close(&store);
+	if (known && !gone)
+		put_copies(set, snapshot, keys, synced_at);
+	UnregisterSnapshot(snapshot);
 	if (gone)
 		raise_not_found(account);
-	return count > 0;
+	return known;
 }
+
+/* ---- from the provider ---- */
 
 static void
 put_text(Datum *value, bool *isnull, const char *text)
@@ -164,15 +300,21 @@ PG_FUNCTION_INFO_V1(bill24_wallet_balance);
 Datum
 bill24_wallet_balance(PG_FUNCTION_ARGS)
 {
-	const B24CallSite *site = b24_call_site(fcinfo);
+	static const char *const names[] = {"sync_code", "max_age", "server"};
 	const B24Account *account;
 	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
 	TimestampTz since;
 	B24Problem	problem;
 	text	   *code;
 
-	b24_call_refuse_nulls(site, fcinfo, 2);
-	account = b24_call_account(site, fcinfo);
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be NULL", names[i])));
+	}
+	account = b24_account_open(NameStr(*PG_GETARG_NAME(2)));
 	code = PG_GETARG_TEXT_PP(0);
 	if (!b24_text_argument_fits("sync_code", VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code),
 								true, &problem))
@@ -180,7 +322,7 @@ bill24_wallet_balance(PG_FUNCTION_ARGS)
 				(errcode(b24_sqlstate(problem.status)),
 				 errmsg("%s", problem.text)));
 	since = oldest(PG_GETARG_DATUM(1));
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (b24_feed_changed(account->serverid, text_to_cstring(code)) ||
 		!from_mirror(set, account, code, since))
 		from_provider(set, account, code);
