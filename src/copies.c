@@ -73,7 +73,7 @@ run(B24Statement *statement, const char *server, const B24Column *columns, int c
 	values[0] = CStringGetTextDatum(server);
 	for (int i = 0; i < count; i++)
 		values[i + 1] = b24_column_array(&columns[i]);
-	b24_store_run(statement, values, NULL);
+	b24_store_run_latest(statement, values);
 }
 
 /* The wallets that the copies have of these looks' customers, a list a look. */
@@ -106,7 +106,7 @@ read_wallets(const char *server, const B24Look **looks, const bool *known, int c
 	values[0] = CStringGetTextDatum(server);
 	values[1] = b24_column_array(&columns[0]);
 	values[2] = b24_column_array(&columns[1]);
-	found = b24_store_run(&find, values, NULL);
+	found = b24_store_run_latest(&find, values);
 	for (uint64 i = 0; i < found; i++)
 	{
 		int			n = DatumGetInt32(b24_store_value(i, 1, NULL));

@@ -370,7 +370,7 @@ is_known(const Note *note, const B24Standing *standing,
 	int64		digest = look->outcome == B24_LOOK_GONE ? B24_DIGEST_GONE :
 		look->customer.digest;
 
-	return standing->digest == digest && !standing->failing &&
+	return standing->has_digest && standing->digest == digest && !standing->failing &&
 		standing->read_at != DT_NOBEGIN && standing->wanted_at <= standing->read_at &&
 		(standing->has_remote_id || look->customer.remote_id == NULL) &&
 		standing->read_at > now - settings->min_sync_s * USECS_PER_SEC;

@@ -8,6 +8,9 @@
  * waits for anybody here.  An answer to what was asked before the answer that
  * is there changes nothing.
  *
+ * What is committed by now counts, also in a person's transaction that is old
+ * and has one snapshot for all of its statements.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -98,7 +101,7 @@ lock_rows(const char *server, const B24Look **looks, int count, Row *rows)
 	values[0] = CStringGetTextDatum(server);
 	values[1] = b24_column_array(&columns[0]);
 	values[2] = b24_column_array(&columns[1]);
-	found = (int) b24_store_run(&lock, values, NULL);
+	found = (int) b24_store_run_latest(&lock, values);
 	for (int i = 0; i < found; i++)
 	{
 		Row		   *row = &rows[i];
@@ -141,7 +144,7 @@ count_tracked(const char *server, const B24Look **looks, int count)
 		b24_column_add_text(&codes, looks[i]->sync_code);
 	values[0] = CStringGetTextDatum(server);
 	values[1] = b24_column_array(&codes);
-	return (int) b24_store_run(&find, values, NULL);
+	return (int) b24_store_run_latest(&find, values);
 }
 
 /* When to look again at what was read. */
@@ -324,7 +327,7 @@ write_rows(Row *const *rows, int count, TimestampTz now)
 	}
 	for (int i = 0; i < lengthof(types); i++)
 		values[i] = b24_column_array(&c[i]);
-	b24_store_run(&write, values, NULL);
+	b24_store_run_latest(&write, values);
 }
 
 /*

@@ -418,7 +418,8 @@ b24_tracked_standing(const char *server, const char *const *codes, int count,
 		s->wanted_at = DatumGetTimestampTz(b24_store_value(i, 4, &isnull));
 		if (isnull)
 			s->wanted_at = DT_NOBEGIN;
-		s->digest = DatumGetInt64(b24_store_value(i, 5, NULL));
+		s->digest = DatumGetInt64(b24_store_value(i, 5, &isnull));
+		s->has_digest = !isnull;
 		s->failing = DatumGetBool(b24_store_value(i, 6, NULL));
 		s->has_remote_id = DatumGetBool(b24_store_value(i, 7, NULL));
 	}

@@ -41,6 +41,7 @@ typedef struct B24Standing
 	Oid			owner;
 	TimestampTz read_at;		/* the last look; DT_NOBEGIN if there was none */
 	TimestampTz wanted_at;		/* DT_NOBEGIN: no look is wanted */
+	bool		has_digest;
 	int64		digest;
 	bool		failing;
 	bool		has_remote_id;
