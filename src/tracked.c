@@ -134,17 +134,17 @@ compare_told(const void *a, const void *b)
 
 enum
 {
-	CODE, OWNER, WANTED_AT, AGAIN_AT, REMOTE_ID, SENT_AT, NAME, PHONE, EMAIL, COLUMNS
+	CODE, OWNER, WANTED_AT, AGAIN_AT, REMOTE_ID, SENT_AT, NAME, PHONE, EMAIL, PLACE, COLUMNS
 };
 
-#define TOLD "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10)" \
-	" AS r(code, owner, wanted_at, again_at, remote_id, sent_at, name, phone, email)"
+#define TOLD "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)" \
+	" AS r(code, owner, wanted_at, again_at, remote_id, sent_at, name, phone, email, place)"
 #define TOLD_TYPES {"text", "text[]", "oid[]", "timestamptz[]", "timestamptz[]", "text[]", \
-	"timestamptz[]", "text[]", "text[]", "text[]"}
+	"timestamptz[]", "text[]", "text[]", "text[]", "tid[]"}
 
 static const Oid column_types[COLUMNS] = {
 	TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
-	TEXTOID, TEXTOID
+	TEXTOID, TEXTOID, TIDOID
 };
 
 static void
@@ -191,6 +191,8 @@ fill(Datum *parameters, const char *server, const B24ServerSettings *settings,
 		put_text(&values[NAME][i], &nulls[NAME][i], t->name);
 		put_text(&values[PHONE][i], &nulls[PHONE][i], t->phone);
 		put_text(&values[EMAIL][i], &nulls[EMAIL][i], t->email);
+		nulls[PLACE][i] = !ItemPointerIsValid(&t->place);
+		values[PLACE][i] = PointerGetDatum(&t->place);
 	}
 	parameters[0] = CStringGetTextDatum(server);
 	for (int c = 0; c < COLUMNS; c++)
@@ -205,13 +207,13 @@ fill(Datum *parameters, const char *server, const B24ServerSettings *settings,
 static int
 lock(const char *server, bool wait, B24Told **told, int count)
 {
-#define LOCK "SELECT r.n::integer FROM unnest($2, $3, $4) WITH ORDINALITY AS r(code, owner, wants, n)" \
-	" JOIN bill24.tracked t ON t.sync_code = r.code AND t.server = $1" \
-	" WHERE r.wants OR (t.failures > 0 AND t.owner::oid <> r.owner)" \
-	" FOR UPDATE OF t"
+#define LOCK(how) "SELECT r.n::integer, t.ctid" \
+	" FROM unnest($2, $3, $4) WITH ORDINALITY AS r(code, owner, wants, n), LATERAL (" \
+	"  SELECT u.ctid FROM bill24.tracked u WHERE u.sync_code = r.code AND u.server = $1" \
+	"  AND (r.wants OR (u.failures > 0 AND u.owner::oid <> r.owner)) FOR UPDATE" how ") t"
 #define LOCK_TYPES {"text", "text[]", "oid[]", "boolean[]"}
-	static B24Statement find = {LOCK, 4, LOCK_TYPES};
-	static B24Statement find_unlocked = {LOCK " SKIP LOCKED", 4, LOCK_TYPES};
+	static B24Statement find = {LOCK(""), 4, LOCK_TYPES};
+	static B24Statement find_unlocked = {LOCK(" SKIP LOCKED"), 4, LOCK_TYPES};
 	Datum	   *codes = palloc(count * sizeof(Datum));
 	Datum	   *owners = palloc(count * sizeof(Datum));
 	Datum	   *wants = palloc(count * sizeof(Datum));
@@ -241,6 +243,7 @@ lock(const char *server, bool wait, B24Told **told, int count)
 		while (position < n)
 			others[other_count++] = told[position++];
 		told[i] = told[position++];
+		told[i]->place = *(ItemPointer) DatumGetPointer(b24_store_value(i, 2, NULL));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	while (position < count)
@@ -263,8 +266,8 @@ update(const char *server, const B24ServerSettings *settings, B24Told *const *to
 		" sent_name = COALESCE(r.name, t.sent_name),"
 		" sent_phone = COALESCE(r.phone, t.sent_phone),"
 		" sent_email = COALESCE(r.email, t.sent_email)"
-		" FROM " TOLD " WHERE t.sync_code = r.code AND t.server = $1",
-		10, TOLD_TYPES
+		" FROM " TOLD " WHERE t.ctid = r.place AND t.server = $1",
+		11, TOLD_TYPES
 	};
 	Datum		values[COLUMNS + 1];
 
@@ -286,7 +289,7 @@ insert(const char *server, const B24ServerSettings *settings, B24Told **told,
 		" SELECT r.code, $1, r.owner::regrole, r.wanted_at, r.again_at, r.remote_id,"
 		"  r.sent_at, r.name, r.phone, r.email"
 		" FROM " TOLD " ON CONFLICT (sync_code, server) DO NOTHING RETURNING sync_code",
-		10, TOLD_TYPES
+		11, TOLD_TYPES
 	};
 	Datum		values[COLUMNS + 1];
 	int			added;
@@ -388,11 +391,13 @@ b24_tracked_standing(const char *server, const char *const *codes, int count,
 {
 	static B24Statement find = {
 		"SELECT r.n::integer, t.owner::oid,"
-		" CASE WHEN t.next_look_at IS NULL THEN GREATEST(t.read_at, g.looked_at) ELSE t.read_at END,"
+		" CASE WHEN t.next_look_at IS NULL THEN GREATEST(t.read_at,"
+		"  (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group))"
+		"  ELSE t.read_at END,"
 		" t.wanted_at, t.digest, t.failures > 0, t.remote_id IS NOT NULL"
-		" FROM unnest($2) WITH ORDINALITY AS r(code, n)"
-		" JOIN bill24.tracked t ON t.sync_code = r.code AND t.server = $1"
-		" LEFT JOIN bill24.look_group g ON g.id = t.look_group",
+		" FROM unnest($2) WITH ORDINALITY AS r(code, n), LATERAL ("
+		"  SELECT * FROM bill24.tracked u"
+		"  WHERE u.sync_code = r.code AND u.server = $1 OFFSET 0) t",
 		2, {"text", "text[]"}
 	};
 	Datum	   *texts = palloc(count * sizeof(Datum));
@@ -429,6 +434,34 @@ b24_tracked_standing(const char *server, const char *const *codes, int count,
 /* ---- what a person asks for; the codes are distinct, and in their order ---- */
 
 /*
+ * Locks the rows of customers, those with failures only if need be, and returns
+ * where they are, an array of places; *found is how many.
+ */
+static Datum
+lock_codes(const char *server, Datum codes, bool failing, Oid owner, uint64 *found)
+{
+	static B24Statement find = {
+		"SELECT t.ctid, t.sync_code FROM unnest($2) AS r(code), LATERAL ("
+		"  SELECT u.ctid, u.sync_code FROM bill24.tracked u"
+		"  WHERE u.sync_code = r.code AND u.server = $1 AND (NOT $3 OR u.failures > 0)"
+		"  AND ($4 = 0::oid OR pg_catalog.pg_has_role($4, u.owner::oid, 'USAGE'))"
+		"  FOR UPDATE) t", 4, {"text", "text[]", "boolean", "oid"}
+	};
+	Datum		values[4];
+	Datum	   *places;
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = codes;
+	values[2] = BoolGetDatum(failing);
+	values[3] = ObjectIdGetDatum(owner);
+	*found = b24_store_run_latest(&find, values);
+	places = palloc(Max(*found, 1) * sizeof(Datum));
+	for (uint64 i = 0; i < *found; i++)
+		places[i] = b24_store_value(i, 1, NULL);
+	return array_of(places, NULL, (int) *found, TIDOID);
+}
+
+/*
  * Has customers mirrored, and returns how many of them were not.  Of those
  * that were, the ones whose looks fail are looked at once more, with another
  * role's rights.  *wanted tells whether there is anybody to look at.
@@ -444,20 +477,21 @@ b24_tracked_add(const char *server, Oid owner, Datum *codes, int count, bool *wa
 	};
 	static B24Statement retry = {
 		"UPDATE bill24.tracked t SET" WANT(NOW) ", owner = $2::regrole"
-		" FROM unnest($3) AS r(code)"
-		" WHERE t.sync_code = r.code AND t.server = $1 AND t.failures > 0",
-		3, {"text", "oid", "text[]"}
+		" WHERE t.ctid = ANY ($1)", 2, {"tid[]", "oid"}
 	};
 	Datum		values[3];
 	uint64		added;
+	uint64		failing = 0;
 
 	values[0] = CStringGetTextDatum(server);
 	values[1] = ObjectIdGetDatum(owner);
 	values[2] = array_of(codes, NULL, count, TEXTOID);
 	added = b24_store_run_latest(&insert, values);
-	*wanted = added > 0;
-	if (added < (uint64) count && b24_store_run_latest(&retry, values) > 0)
-		*wanted = true;
+	if (added < (uint64) count)
+		values[0] = lock_codes(server, values[2], true, InvalidOid, &failing);
+	if (failing > 0)
+		b24_store_run_latest(&retry, values);
+	*wanted = added + failing > 0;
 	return added;
 }
 
@@ -466,15 +500,15 @@ uint64
 b24_tracked_refresh(const char *server, Datum *codes, int count)
 {
 	static B24Statement refresh = {
-		"UPDATE bill24.tracked t SET" WANT(NOW) " FROM unnest($2) AS r(code)"
-		" WHERE t.sync_code = r.code AND t.server = $1",
-		2, {"text", "text[]"}
+		"UPDATE bill24.tracked t SET" WANT(NOW) " WHERE t.ctid = ANY ($1)", 1, {"tid[]"}
 	};
-	Datum		values[2];
+	uint64		found;
+	Datum		places = lock_codes(server, array_of(codes, NULL, count, TEXTOID), false,
+									InvalidOid, &found);
 
-	values[0] = CStringGetTextDatum(server);
-	values[1] = array_of(codes, NULL, count, TEXTOID);
-	return b24_store_run_latest(&refresh, values);
+	if (found > 0)
+		b24_store_run_latest(&refresh, &places);
+	return found;
 }
 
 /*
@@ -485,34 +519,34 @@ uint64
 b24_tracked_remove(const char *server, Oid owner, Datum *codes, int count)
 {
 	static B24Statement forget = {
-		"DELETE FROM bill24.tracked t USING unnest($2) AS r(code)"
-		" WHERE t.sync_code = r.code AND t.server = $1"
-		" AND ($3 = 0::oid OR pg_catalog.pg_has_role($3, t.owner::oid, 'USAGE'))"
-		" RETURNING t.sync_code",
-		3, {"text", "text[]", "oid"}
+		"DELETE FROM bill24.tracked t WHERE t.ctid = ANY ($1)", 1, {"tid[]"}
 	};
 	static B24Statement forget_wallets = {
-		"DELETE FROM bill24.wallet_copy w USING unnest($2) AS r(code)"
-		" WHERE w.sync_code = r.code AND w.server = $1", 2, {"text", "text[]"}
+		"DELETE FROM bill24.wallet_copy w WHERE w.ctid = ANY (ARRAY("
+		" SELECT c.ctid FROM unnest($2) AS r(code), LATERAL ("
+		"  SELECT u.ctid FROM bill24.wallet_copy u"
+		"  WHERE u.sync_code = r.code AND u.server = $1 OFFSET 0) c))", 2, {"text", "text[]"}
 	};
 	static B24Statement forget_customers = {
-		"DELETE FROM bill24.customer_copy c USING unnest($2) AS r(code)"
-		" WHERE c.sync_code = r.code AND c.server = $1", 2, {"text", "text[]"}
+		"DELETE FROM bill24.customer_copy w WHERE w.ctid = ANY (ARRAY("
+		" SELECT c.ctid FROM unnest($2) AS r(code), LATERAL ("
+		"  SELECT u.ctid FROM bill24.customer_copy u"
+		"  WHERE u.sync_code = r.code AND u.server = $1 OFFSET 0) c))", 2, {"text", "text[]"}
 	};
-	Datum		values[3];
-	Datum	   *gone;
 	uint64		removed;
+	Datum		places = lock_codes(server, array_of(codes, NULL, count, TEXTOID), false, owner,
+									&removed);
+	Datum		values[2];
+	Datum	   *gone;
 
-	values[0] = CStringGetTextDatum(server);
-	values[1] = array_of(codes, NULL, count, TEXTOID);
-	values[2] = ObjectIdGetDatum(owner);
-	removed = b24_store_run_latest(&forget, values);
 	if (removed == 0)
 		return 0;
 	gone = palloc(removed * sizeof(Datum));
 	for (uint64 i = 0; i < removed; i++)
-		gone[i] = b24_store_value(i, 1, NULL);
+		gone[i] = b24_store_value(i, 2, NULL);
+	values[0] = CStringGetTextDatum(server);
 	values[1] = array_of(gone, NULL, (int) removed, TEXTOID);
+	b24_store_run_latest(&forget, &places);
 	b24_store_run_latest(&forget_wallets, values);
 	b24_store_run_latest(&forget_customers, values);
 	return removed;

@@ -32,6 +32,8 @@ typedef struct B24Told
 
 	const char *remote_id;		/* NULL: not told */
 	bool		locked;			/* out: somebody has it locked, not written */
+
+	ItemPointerData place;		/* tracked.c's own */
 } B24Told;
 
 /* How a tracked customer stands. */
