@@ -124,6 +124,9 @@ document_json(const B24Parameter *p, Datum value)
 	B24Problem	problem;
 	B24Json    *json;
 
+	/* half a surrogate pair, or a NUL, is nothing that can be sent */
+	if (p->type == JSONOID)
+		(void) DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
 	text = b24_text_to_utf8(text, strlen(text), &length);
 	if (strcmp(text, "null") == 0)
 		return NULL;			/* JSON's null */

@@ -40,6 +40,15 @@ static const struct
 	"The customer may have been updated. The same update can be sent again.", NULL},
 	{"delete_customer",
 	"The customer may have been deleted. It can be sent again; \"not found\" then means that it is deleted.", NULL},
+	{"paycombat_create_customer",
+		"The customer may have been created, and PayCombat has no look-up by organization_reference_id: look for it in PayCombat's dashboard before sending it again.",
+	"An earlier call may have created it: look for it in PayCombat's dashboard."},
+	{"paycombat_update_customer",
+	"The customer may have been updated. The same update can be sent again.", NULL},
+	{"paycombat_disable_customer",
+	"The customer may have been disabled. It can be sent again.", NULL},
+	{"paycombat_delete_customer",
+	"The customer may have been deleted. Look with paycombat_get_customer() before sending it again.", NULL},
 };
 
 int
@@ -95,6 +104,8 @@ quotable(const B24Secrets *secrets, const char *utf8)
 		blot_out(text, secrets->client_id);
 		blot_out(text, secrets->secret);
 		blot_out(text, secrets->hash_token);
+		blot_out(text, secrets->x_token);
+		blot_out(text, secrets->signature_key);
 	}
 	blot_out_tokens(text);
 
