@@ -176,7 +176,7 @@ decode(const B24Endpoint *endpoint, const B24HttpAnswer *answer,
 	}
 	else if (reply->root == NULL)
 		unreadable(reply, answer, problem.text);
-	else if (b24_json_type(reply->root) != B24_JSON_OBJECT)
+	else if (b24_json_type(reply->root) != B24_JSON_OBJECT && endpoint->path != NULL)
 		unreadable(reply, answer, "the answer is no JSON object");
 	else
 		decode_success(endpoint, answer, reply);
@@ -280,7 +280,7 @@ check_object(const B24Json *wire, const char *name, B24Problem *problem)
 	if (value == NULL || b24_json_type(value) == B24_JSON_OBJECT)
 		return B24_OK;
 	return b24_problem(problem, B24_BAD_ARGUMENT,
-					   "argument \"%s\" must be a JSON object, but is a %s", name,
+					   "argument \"%s\" must be a JSON object, and not of type %s", name,
 					   b24_json_type_name(value));
 }
 

@@ -190,7 +190,7 @@ check_paycombat_success(const B24Endpoint *endpoint, const B24Reply *reply)
 {
 	const B24Json *status = b24_json_get(reply->root, "status");
 
-	check(b24_json_boolean(status) || (endpoint->path == NULL && status == NULL),
+	check(b24_json_boolean(status) || reply->root == NULL || (endpoint->path == NULL && status == NULL),
 		  "success without a status that says so");
 	check(endpoint->path == NULL || b24_json_type(reply->result) == B24_JSON_OBJECT,
 		  "success without an object");
