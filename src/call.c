@@ -279,7 +279,9 @@ b24_call(FunctionCallInfo fcinfo, B24EndpointId id)
 	if (site->returns_set)
 		InitMaterializedSRF(fcinfo, 0);
 	b24_call_job(job, b24_call_missing_ok(site, fcinfo));
-	if (job->reply.status == B24_OK)
+	if (job->reply.status == B24_OK &&
+		endpoint->keeps != B24_KEEPS_NOTHING &&
+		!b24_repeats_secret(&account->secrets, job->reply.result))
 		b24_paycombat_customer_keep(account->server, account->number, endpoint,
 									job->arguments, job->reply.result, WARNING);
 

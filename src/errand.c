@@ -202,7 +202,7 @@ b24_errand_put_back(B24Errand *errand)
 	errand->problem.status = B24_OK;
 }
 
-/* The provider's data as jsonb; 0 if there is none that a database can hold. */
+/* The provider's data as jsonb; 0 if there is none that can be kept. */
 static Datum
 response_of(const B24Errand *errand)
 {
@@ -214,6 +214,7 @@ response_of(const B24Errand *errand)
 	Datum		value;
 
 	if (b24_json_type(result) == B24_JSON_NULL ||
+		b24_repeats_secret(&errand->job->exchange->account->secrets, result) ||
 		!b24_fits(type, result, "answer", &problem))
 		return (Datum) 0;
 	value = b24_value(type, &reading, result, &isnull);
@@ -252,7 +253,9 @@ void
 b24_errand_keep(const B24Errand *errand, const char *server)
 {
 	if (errand->verdict == B24_VERDICT_DONE && errand->job != NULL &&
-		!errand->looking_up && !errand->unsent)
+		!errand->looking_up && !errand->unsent &&
+		!b24_repeats_secret(&errand->job->exchange->account->secrets,
+							errand->job->reply.result))
 		b24_paycombat_customer_keep(server, errand->account, errand->endpoint,
 									errand->job->arguments,
 									errand->job->reply.result, LOG);

@@ -31,7 +31,7 @@
 /* Longer ones would not fit an index; real ones have some 40 characters. */
 #define MAX_ID_BYTES 1000
 
-/* How long to wait for a row that another transaction has changed. */
+/* How long to wait for a row that another transaction is about to make. */
 #define LOCK_TIMEOUT "500ms"
 
 /* A text that the table can hold, in the database's encoding; NULL otherwise. */
@@ -154,6 +154,26 @@ boolean_of(const B24Json *customer, const char *field, char *null)
 }
 
 /*
+ * Is there a row that another transaction has changed and not committed yet?
+ * That one was told at about the same time; nobody is to wait for its end.
+ */
+static bool
+is_in_other_hands(Datum *values)
+{
+#define OF_REFERENCE "SELECT 1 FROM bill24.paycombat_customer" \
+	" WHERE organization_reference_id = $4 AND server = $2 AND account = $3 AND $1 IS NOT NULL"
+	static B24Statement find = {
+		OF_REFERENCE, 4, {"text", "text", "bigint", "text"}
+	};
+	static B24Statement lock = {
+		OF_REFERENCE " FOR UPDATE SKIP LOCKED", 4, {"text", "text", "bigint", "text"}
+	};
+
+	return b24_store_run(&find, values, NULL) > 0 &&
+		b24_store_run(&lock, values, NULL) == 0;
+}
+
+/*
  * Writes a customer as it was told.  A row of an earlier reference of it goes;
  * one of a customer that was deleted since comes back to life.
  */
@@ -168,8 +188,9 @@ put(const char *server, int64 account, const B24Endpoint *endpoint,
 	};
 	static B24Statement write = {
 		"INSERT INTO bill24.paycombat_customer AS c (customer_id, server, account,"
-		"  organization_reference_id, type, is_active, is_wallet_ready, customer)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+		"  organization_reference_id, type, is_active, is_wallet_ready, customer,"
+		"  changed_at, synced_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8, s.t, s.t"
+		" FROM (SELECT pg_catalog.clock_timestamp() AS t) s"
 		" ON CONFLICT (organization_reference_id, server, account) DO UPDATE SET"
 		"  customer_id = EXCLUDED.customer_id, type = EXCLUDED.type,"
 		"  is_active = EXCLUDED.is_active, is_wallet_ready = EXCLUDED.is_wallet_ready,"
@@ -193,6 +214,8 @@ put(const char *server, int64 account, const B24Endpoint *endpoint,
 	nulls[4] = type != NULL ? ' ' : 'n';
 	values[5] = boolean_of(customer, "is_active", &nulls[5]);
 	values[6] = boolean_of(customer, "is_wallet_ready", &nulls[6]);
+	if (is_in_other_hands(values))
+		return;
 	b24_store_run(&forget, values, NULL);
 	b24_store_run(&write, values, nulls);
 }

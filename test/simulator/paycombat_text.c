@@ -56,6 +56,25 @@ put_text(Out *out, const char *text, size_t size)
 	put(out, "\"", 1);
 }
 
+/* The next number with as many digits; after all nines there is none. */
+static void
+round_up(char *text)
+{
+	size_t		i = strcspn(text, "e");
+
+	while (i-- > 0)
+	{
+		if (text[i] == '.')
+			continue;
+		if (text[i] != '9')
+		{
+			text[i]++;
+			return;
+		}
+		text[i] = '0';
+	}
+}
+
 /* As Number::toString of ECMAScript has it. */
 static void
 put_number(Out *out, double number)
@@ -74,6 +93,10 @@ put_number(Out *out, double number)
 	for (int precision = 0; precision < 17; precision++)
 	{
 		sprintf(text, "%.*e", precision, fabs(number));
+		if (strtod(text, NULL) == fabs(number))
+			break;
+		/* at a power of two, the nearest may be too far away below it */
+		round_up(text);
 		if (strtod(text, NULL) == fabs(number))
 			break;
 	}
