@@ -13,6 +13,7 @@
 
 #include "bills.h"
 #include "call.h"
+#include "jsontext.h"
 #include "operation.h"
 #include "report.h"
 #include "stringify.h"
@@ -187,8 +188,11 @@ stringified(const char *local)
 	B24Json    *copy;
 	char	   *text = NULL;
 
-	/* half a surrogate pair, or a NUL, is nothing that can be sent */
-	(void) DirectFunctionCall1(jsonb_in, CStringGetDatum(local));
+	if (!b24_json_escapes_fit(utf8, length))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"body\" cannot be sent"),
+				 errdetail("It escapes a NUL character, or half of a surrogate pair.")));
 	if (strcmp(utf8, "null") == 0)
 		return pstrdup(utf8);
 	json = b24_json_parse(utf8, length, &problem);

@@ -139,6 +139,30 @@ test_a_number_deep_inside_is_found(void **state)
 	b24_json_free(before);
 }
 
+static void
+test_escapes_of_what_is_no_character(void **state)
+{
+	static const char *const good[] = {
+		"", "\"\"", "\"\\u0041\"", "\"\\ud83d\\ude00\"", "\"\\uD83D\\uDE00\\u0001\"", "\"\\\\ud800\"",
+		"\"\\\\u0000\"", "\"\\\"\\/\\n\"", "\\", "\\u", "\\u00", "\\ud83d\\ude00",
+	};
+	static const char *const bad[] = {
+		"\"\\u0000\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\ud800\"", "\"\\ud800x\\udc00\"",
+		"\"\\\\\\u0000\"", "\"\\ud83d\\ude00\\ude00\"", "\\ud800", "\"a\\udbff\\n\"",
+	};
+
+	for (size_t i = 0; i < COUNT(good); i++)
+	{
+		if (!b24_json_escapes_fit(good[i], strlen(good[i])))
+			fail_msg("%s", good[i]);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++)
+	{
+		if (b24_json_escapes_fit(bad[i], strlen(bad[i])))
+			fail_msg("%s", bad[i]);
+	}
+}
+
 int
 main(void)
 {
@@ -148,6 +172,7 @@ main(void)
 		cmocka_unit_test(test_what_is_written_is_read_as_the_same_double),
 		cmocka_unit_test(test_keys_that_are_indexes_come_first),
 		cmocka_unit_test(test_texts_are_escaped_as_little_as_possible),
+		cmocka_unit_test(test_escapes_of_what_is_no_character),
 		cmocka_unit_test(test_a_number_deep_inside_is_found),
 	};
 
