@@ -412,7 +412,7 @@ COMMENT ON TABLE bill24.outbox IS
 COMMENT ON COLUMN bill24.outbox.id IS 'number of the job; the jobs of a key are sent in this order';
 COMMENT ON COLUMN bill24.outbox.server IS 'name of the foreign server';
 COMMENT ON COLUMN bill24.outbox.account IS 'number of the merchant''s account; the jobs of different accounts have nothing to do with one another';
-COMMENT ON COLUMN bill24.outbox.operation IS 'create_customer and so on: the function''s name without its prefix';
+COMMENT ON COLUMN bill24.outbox.operation IS 'create_customer and so on: the name of Bill24''s function without its prefix, or paycombat_create_customer and so on';
 COMMENT ON COLUMN bill24.outbox.key IS 'what the job is about, mostly a sync_code; jobs of one key (of the same account and server) are sent one after the other';
 COMMENT ON COLUMN bill24.outbox.request IS 'the arguments by name, as they go on the wire';
 COMMENT ON COLUMN bill24.outbox.owner IS 'who enqueued it, and with whose user mapping it is sent';
