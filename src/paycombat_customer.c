@@ -158,17 +158,21 @@ boolean_of(const B24Json *customer, const char *field, char *null)
  * That one was told at about the same time; nobody is to wait for its end.
  */
 static bool
-is_in_other_hands(Datum *values)
+is_in_other_hands(Datum server, Datum account, Datum reference)
 {
 #define OF_REFERENCE "SELECT 1 FROM bill24.paycombat_customer" \
-	" WHERE organization_reference_id = $4 AND server = $2 AND account = $3 AND $1 IS NOT NULL"
+	" WHERE organization_reference_id = $1 AND server = $2 AND account = $3"
 	static B24Statement find = {
-		OF_REFERENCE, 4, {"text", "text", "bigint", "text"}
+		OF_REFERENCE, 3, {"text", "text", "bigint"}
 	};
 	static B24Statement lock = {
-		OF_REFERENCE " FOR UPDATE SKIP LOCKED", 4, {"text", "text", "bigint", "text"}
+		OF_REFERENCE " FOR UPDATE SKIP LOCKED", 3, {"text", "text", "bigint"}
 	};
+	Datum		values[3];
 
+	values[0] = reference;
+	values[1] = server;
+	values[2] = account;
 	return b24_store_run(&find, values, NULL) > 0 &&
 		b24_store_run(&lock, values, NULL) == 0;
 }
@@ -214,7 +218,7 @@ put(const char *server, int64 account, const B24Endpoint *endpoint,
 	nulls[4] = type != NULL ? ' ' : 'n';
 	values[5] = boolean_of(customer, "is_active", &nulls[5]);
 	values[6] = boolean_of(customer, "is_wallet_ready", &nulls[6]);
-	if (is_in_other_hands(values))
+	if (is_in_other_hands(values[1], values[2], values[3]))
 		return;
 	b24_store_run(&forget, values, NULL);
 	b24_store_run(&write, values, nulls);
