@@ -18,6 +18,7 @@ B24_PURE = \
 	src/bucket.o \
 	src/jsontext.o \
 	src/json.o \
+	src/stringify.o \
 	src/hmac.o \
 	src/request.o \
 	src/sockets.o \
@@ -25,6 +26,7 @@ B24_PURE = \
 	src/endpoint.o \
 	src/bill24_provider.o \
 	src/bill24_found.o \
+	src/paycombat_provider.o \
 	src/verdict.o \
 	src/codec.o
 
@@ -58,6 +60,7 @@ OBJS = \
 	src/store.o \
 	src/lease.o \
 	src/home.o \
+	src/paycombat_customer.o \
 	src/backlog.o \
 	src/seen.o \
 	src/columns.o \
@@ -86,6 +89,7 @@ OBJS = \
 	src/check.o \
 	src/monitor.o \
 	src/preview.o \
+	src/paycombat.o \
 	src/enqueue.o \
 	src/job.o \
 	src/trigger.o \

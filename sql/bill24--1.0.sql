@@ -412,7 +412,7 @@ COMMENT ON TABLE bill24.outbox IS
 COMMENT ON COLUMN bill24.outbox.id IS 'number of the job; the jobs of a key are sent in this order';
 COMMENT ON COLUMN bill24.outbox.server IS 'name of the foreign server';
 COMMENT ON COLUMN bill24.outbox.account IS 'number of the merchant''s account; the jobs of different accounts have nothing to do with one another';
-COMMENT ON COLUMN bill24.outbox.operation IS 'create_customer and so on: the function''s name without its prefix';
+COMMENT ON COLUMN bill24.outbox.operation IS 'create_customer and so on: the name of Bill24''s function without its prefix, or paycombat_create_customer and so on';
 COMMENT ON COLUMN bill24.outbox.key IS 'what the job is about, mostly a sync_code; jobs of one key (of the same account and server) are sent one after the other';
 COMMENT ON COLUMN bill24.outbox.request IS 'the arguments by name, as they go on the wire';
 COMMENT ON COLUMN bill24.outbox.owner IS 'who enqueued it, and with whose user mapping it is sent';
@@ -865,3 +865,178 @@ COMMENT ON FUNCTION bill24_stat_reset(name) IS
 
 -- others may rely on them
 REVOKE EXECUTE ON FUNCTION bill24_stat_reset(name) FROM PUBLIC;
+
+/*
+ * PayCombat, the second provider.  What goes on the wire as JSON is json and
+ * not jsonb, which would change the order of its members.
+ */
+CREATE FUNCTION paycombat_fdw_validator(text[], oid) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION paycombat_fdw_validator(text[], oid) IS
+'checks the options of PayCombat servers and user mappings';
+
+CREATE FOREIGN DATA WRAPPER paycombat VALIDATOR paycombat_fdw_validator;
+COMMENT ON FOREIGN DATA WRAPPER paycombat IS
+'accounts at PayCombat (paycombat.com): a server is where, a user mapping is who';
+
+CREATE FUNCTION paycombat_check(server name DEFAULT 'paycombat',
+	OUT step text, OUT ok boolean, OUT detail text, OUT hint text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION paycombat_check(name) IS
+'tells step by step what works between this database and PayCombat, and what to do about the rest';
+
+CREATE TYPE paycombat_customer AS (
+	customer_id text,
+	org_id text,
+	type text,
+	description text,
+	webhook_url text,
+	metadata jsonb,
+	is_active boolean,
+	is_wallet_ready boolean,
+	organization_reference_id text,
+	is_gca_enabled boolean,
+	gca_activation_status text,
+	gca_activated_at jsonb,
+	is_sender_validation_enabled boolean,
+	payin_sender_id_list jsonb,
+	company_domain jsonb,
+	individual jsonb,
+	company jsonb,
+	created_by text,
+	created_at timestamptz,
+	updated_at timestamptz,
+	raw jsonb
+);
+COMMENT ON TYPE paycombat_customer IS
+'a customer of PayCombat''s; raw is all that was told of it, also what has no column';
+
+CREATE FUNCTION paycombat_create_customer(
+	type text,
+	description text,
+	individual json DEFAULT NULL,
+	company json DEFAULT NULL,
+	organization_reference_id text DEFAULT NULL,
+	metadata json DEFAULT NULL,
+	server name DEFAULT 'paycombat')
+RETURNS paycombat_customer
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION paycombat_create_customer(text, text, json, json, text, json, name) IS
+'creates a customer at PayCombat, now; type is individual or company';
+
+CREATE FUNCTION paycombat_update_customer(
+	customer_id text DEFAULT NULL,
+	type text DEFAULT NULL,
+	description text DEFAULT NULL,
+	individual json DEFAULT NULL,
+	company json DEFAULT NULL,
+	organization_reference_id text DEFAULT NULL,
+	metadata json DEFAULT NULL,
+	server name DEFAULT 'paycombat')
+RETURNS paycombat_customer
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION paycombat_update_customer(text, text, text, json, json, text, json, name) IS
+'changes a customer at PayCombat, now; what is NULL is not sent, an empty text clears; without customer_id it is the one that is kept for organization_reference_id';
+
+CREATE FUNCTION paycombat_get_customer(
+	customer_id text DEFAULT NULL,
+	organization_reference_id text DEFAULT NULL,
+	server name DEFAULT 'paycombat',
+	missing_ok boolean DEFAULT false)
+RETURNS paycombat_customer
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION paycombat_get_customer(text, text, name, boolean) IS
+'a customer, from PayCombat; without customer_id it is the one that is kept for organization_reference_id';
+
+CREATE FUNCTION paycombat_disable_customer(
+	customer_id text DEFAULT NULL,
+	organization_reference_id text DEFAULT NULL,
+	server name DEFAULT 'paycombat')
+RETURNS paycombat_customer
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION paycombat_disable_customer(text, text, name) IS
+'has a customer use no services for a while, now';
+
+CREATE FUNCTION paycombat_delete_customer(
+	customer_id text DEFAULT NULL,
+	organization_reference_id text DEFAULT NULL,
+	server name DEFAULT 'paycombat')
+RETURNS paycombat_customer
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION paycombat_delete_customer(text, text, name) IS
+'deletes a customer at PayCombat, now; its path is not in PayCombat''s documentation but inferred, so that it warns until the server option delete_customer_path is set';
+
+CREATE FUNCTION paycombat_request(
+	method text,
+	path text,
+	body json DEFAULT NULL,
+	server name DEFAULT 'paycombat')
+RETURNS jsonb
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION paycombat_request(text, text, json, name) IS
+'sends a request, signed if it has a body, to any path of the server and returns the whole answer';
+
+-- what this can do is for the administrator to judge
+REVOKE EXECUTE ON FUNCTION paycombat_request(text, text, json, name) FROM PUBLIC;
+
+CREATE FUNCTION paycombat_preview(
+	operation text,
+	request jsonb,
+	server name DEFAULT 'paycombat')
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'bill24_preview' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION paycombat_preview(text, jsonb, name) IS
+'bill24_preview() for the server "paycombat": the request that an operation would send, secrets masked; nothing is sent';
+
+CREATE FUNCTION paycombat_enqueue(
+	operation text,
+	request jsonb,
+	server name DEFAULT 'paycombat')
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'bill24_enqueue' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION paycombat_enqueue(text, jsonb, name) IS
+'bill24_enqueue() for the server "paycombat": has an operation sent after commit, in order per organization_reference_id';
+
+CREATE FUNCTION paycombat_verify_webhook(
+	body text,
+	signature text,
+	server name DEFAULT 'paycombat')
+RETURNS boolean
+AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION paycombat_verify_webhook(text, text, name) IS
+'whether PayCombat has signed a body that was received, byte by byte; signature is the header X-Signature; false if one of them is NULL';
+
+/*
+ * Rows are written by this extension's functions and its worker only.  They are
+ * personal data, so that whoever is to read them has to be GRANTed SELECT.
+ */
+CREATE TABLE bill24.paycombat_customer (
+	organization_reference_id text COLLATE "C" NOT NULL,
+	server text COLLATE "C" NOT NULL,
+	account bigint NOT NULL DEFAULT 0,
+	customer_id text COLLATE "C" NOT NULL,
+	type text,
+	is_active boolean,
+	is_wallet_ready boolean,
+	customer jsonb NOT NULL,
+	changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	synced_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	deleted_at timestamptz,
+	PRIMARY KEY (organization_reference_id, server, account)
+);
+CREATE INDEX paycombat_customer_id ON bill24.paycombat_customer (customer_id, server, account);
+COMMENT ON TABLE bill24.paycombat_customer IS
+'PayCombat''s customers that have an organization_reference_id, as the last answer about each told: of calls and of jobs of the outbox';
+COMMENT ON COLUMN bill24.paycombat_customer.organization_reference_id IS 'our key of the customer';
+COMMENT ON COLUMN bill24.paycombat_customer.server IS 'name of the foreign server';
+COMMENT ON COLUMN bill24.paycombat_customer.account IS 'number of the merchant''s account, as in bill24.outbox';
+COMMENT ON COLUMN bill24.paycombat_customer.customer_id IS 'PayCombat''s key, by which the functions find the customer';
+COMMENT ON COLUMN bill24.paycombat_customer.type IS 'individual or company';
+COMMENT ON COLUMN bill24.paycombat_customer.is_active IS 'false once it is disabled; NULL if it was not told';
+COMMENT ON COLUMN bill24.paycombat_customer.is_wallet_ready IS 'whether it can have a wallet; NULL if it was not told';
+COMMENT ON COLUMN bill24.paycombat_customer.customer IS 'all that was told of it';
+COMMENT ON COLUMN bill24.paycombat_customer.changed_at IS 'when something else was told of it than before';
+COMMENT ON COLUMN bill24.paycombat_customer.synced_at IS 'when it was told last';
+COMMENT ON COLUMN bill24.paycombat_customer.deleted_at IS 'when it was deleted by us; NULL while it is there';
+SELECT pg_catalog.pg_extension_config_dump('bill24.paycombat_customer', '');

@@ -169,17 +169,17 @@ digest_of(const char *const *parts, int count, uint8 *digest)
 static void
 make_digest(B24Account *account)
 {
-	const char *const all[] = {
-		account->base_url, account->secrets.token, account->secrets.client_id,
-		account->secrets.secret
-	};
-	const char *const merchant[] = {
-		account->secrets.token, account->secrets.client_id
-	};
+	const B24Provider *provider = account->provider;
+	const char *parts[8];
 	uint8		digest[B24_SHA256_LENGTH];
+	int			count = 0;
 
-	digest_of(all, lengthof(all), account->digest);
-	digest_of(merchant, lengthof(merchant), digest);
+	parts[count++] = account->base_url;
+	for (int i = 0; i < provider->needed; i++)
+		parts[count++] = b24_credentials_get(&account->secrets, provider->credentials[i]);
+	Assert(count <= lengthof(parts));
+	digest_of(parts, count, account->digest);
+	digest_of(parts + 1, provider->identity, digest);
 	memcpy(&account->number, digest, sizeof(account->number));
 }
 
@@ -272,9 +272,32 @@ read_mapping(Entry *entry, List *list, B24Problem *problem)
 		}
 	}
 	if (entry->file != NULL)
-		return b24_credentials_read(entry->file, &entry->account.secrets,
+		return b24_credentials_read(entry->file, entry->account.provider,
+									&entry->account.secrets,
 									&entry->file_state, problem);
 	return B24_OK;
+}
+
+/* What the options of a server say of what goes on the wire. */
+static void
+read_wire(List *list, B24Account *account)
+{
+	Oid			catalog = ForeignServerRelationId;
+
+	account->resend_unknown = b24_option_boolean(list, "resend_unknown", catalog);
+	account->secrets.bodyless_signature =
+		pstrdup(b24_option_value(list, "bodyless_signature", catalog));
+	for (int i = 0; i < B24_EP_COUNT; i++)
+	{
+		const B24Endpoint *endpoint = &b24_endpoints[i];
+		const char *path;
+
+		if (endpoint->provider != account->provider || endpoint->path_option == NULL)
+			continue;
+		path = b24_option_value(list, endpoint->path_option, catalog);
+		if (path != NULL)
+			account->secrets.paths[i] = pstrdup(path);
+	}
 }
 
 static B24Status
@@ -286,6 +309,8 @@ fill(Entry *entry, const char *name, List *list, B24Problem *problem)
 	char	   *base;
 
 	if (url == NULL)
+		url = account->provider->base_url;
+	if (url == NULL)
 		return b24_problem(problem, B24_BAD_ARGUMENT,
 						   "the server has no option base_url");
 	base = pstrdup(url);
@@ -294,7 +319,7 @@ fill(Entry *entry, const char *name, List *list, B24Problem *problem)
 
 	account->server = pstrdup(name);
 	account->base_url = base;
-	account->provider = &b24_bill24;
+	read_wire(list, account);
 	if (read_http(list, &account->http, problem) != B24_OK ||
 		read_limits(account->serverid, list, &account->limits, problem) != B24_OK)
 		return problem->status;
@@ -359,24 +384,44 @@ find_server(const char *name, Oid userid, Oid *serverid, bool *usage)
 	return true;
 }
 
-/* The server with its options; NULL unless it is one of ours. */
+/*
+ * The server with its options, and whose it is; NULL unless it is one of ours.
+ * *other_wrapper tells that it is somebody else's.
+ */
 static ForeignServer *
-our_server(Oid serverid, bool *other_wrapper)
+our_server(Oid serverid, bool *other_wrapper, const B24Provider **provider)
 {
 	ForeignServer *server = GetForeignServerExtended(serverid, FSV_MISSING_OK);
 	ForeignDataWrapper *wrapper = server == NULL ? NULL :
 		GetForeignDataWrapperExtended(server->fdwid, FDW_MISSING_OK);
 
-	*other_wrapper = wrapper != NULL && strcmp(wrapper->fdwname, "bill24") != 0;
+	*provider = wrapper != NULL ? b24_provider_find(wrapper->fdwname) : NULL;
+	*other_wrapper = wrapper != NULL && *provider == NULL;
 	return wrapper != NULL && !*other_wrapper ? server : NULL;
 }
 
+/* The wrapper, or wrappers, whose servers will do. */
+static const char *
+wrappers(const B24Provider *wanted)
+{
+	StringInfoData text;
+
+	if (wanted != NULL)
+		return psprintf("\"%s\"", wanted->name);
+	initStringInfo(&text);
+	for (const B24Provider *const *p = b24_providers; *p != NULL; p++)
+		appendStringInfo(&text, "%s\"%s\"", p == b24_providers ? "" : " or ", (*p)->name);
+	return text.data;
+}
+
 /*
- * The account of a role on a server, or NULL with a problem.  Raises nothing
- * for what an administrator can do.
+ * The account of a role on a server, of a provider or (wanted is NULL) of any,
+ * or NULL with a problem.  Raises nothing for what an administrator can do.
+ * *provider is whose server it is, once that is known.
  */
 static const B24Account *
-find_account(const char *name, Oid userid, bool *other_wrapper,
+find_account(const char *name, Oid userid, const B24Provider *wanted,
+			 const B24Provider **provider, bool *other_wrapper,
 			 B24Problem *problem)
 {
 	Oid			serverid;
@@ -391,6 +436,7 @@ find_account(const char *name, Oid userid, bool *other_wrapper,
 	/* what was revoked is revoked, also in the middle of a transaction */
 	AcceptInvalidationMessages();
 	*other_wrapper = false;
+	*provider = NULL;
 	if (!find_server(name, userid, &serverid, &usage))
 	{
 		b24_problem(problem, B24_NO_SERVER, "server \"%s\" does not exist", name);
@@ -404,8 +450,11 @@ find_account(const char *name, Oid userid, bool *other_wrapper,
 	}
 
 	entry = lookup(serverid, userid);
-	if (entry != NULL)
+	if (entry != NULL && (wanted == NULL || wanted == entry->account.provider))
+	{
+		*provider = entry->account.provider;
 		return pin(entry);
+	}
 
 	if (!callbacks_registered)
 	{
@@ -414,12 +463,20 @@ find_account(const char *name, Oid userid, bool *other_wrapper,
 		callbacks_registered = true;
 	}
 	seen = invalidations;
-	server = our_server(serverid, other_wrapper);
+	server = our_server(serverid, other_wrapper, provider);
+	if (server != NULL && wanted != NULL && wanted != *provider)
+	{
+		*other_wrapper = true;
+		server = NULL;
+	}
 	if (server == NULL)
 	{
-		b24_problem(problem, B24_NO_SERVER, *other_wrapper ?
-					"server \"%s\" is not a server of foreign-data wrapper \"bill24\"" :
-					"server \"%s\" does not exist", name);
+		if (*other_wrapper)
+			b24_problem(problem, B24_NO_SERVER,
+						"server \"%s\" is not a server of foreign-data wrapper %s",
+						name, wrappers(wanted));
+		else
+			b24_problem(problem, B24_NO_SERVER, "server \"%s\" does not exist", name);
 		return NULL;
 	}
 
@@ -431,6 +488,7 @@ find_account(const char *name, Oid userid, bool *other_wrapper,
 	entry->context = context;
 	entry->account.serverid = serverid;
 	entry->account.userid = userid;
+	entry->account.provider = *provider;
 	status = fill(entry, server->servername, server->options, problem);
 	MemoryContextSwitchTo(old);
 	if (status != B24_OK)
@@ -448,36 +506,41 @@ find_account(const char *name, Oid userid, bool *other_wrapper,
 }
 
 /*
- * The account of the current role on a server, or NULL with a problem when it
- * is not complete.  It lives as long as the current memory context.  Errors:
- * 42704 no such server, 42809 a server of another wrapper, 42501 no USAGE.
+ * The account of the current role on a server, of a provider or of any, or
+ * NULL with a problem when it is not complete; *hint is what to do then.  It
+ * lives as long as the current memory context.  Errors: 42704 no such server,
+ * 42809 a server of another wrapper, 42501 no USAGE.
  */
 const B24Account *
-b24_account_try(const char *name, B24Problem *problem)
+b24_account_try(const char *name, const B24Provider *wanted,
+				B24Problem *problem, const char **hint)
 {
 	bool		other_wrapper;
-	const B24Account *account = find_account(name, GetUserId(), &other_wrapper,
-											 problem);
+	const B24Provider *provider;
+	const B24Account *account = find_account(name, GetUserId(), wanted, &provider,
+											 &other_wrapper, problem);
 
 	if (account != NULL)
 		return account;
 	if (other_wrapper)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"bill24\"",
-						name)));
+				 errmsg("server \"%s\" is not a server of foreign-data wrapper %s",
+						name, wrappers(wanted))));
 	if (problem->status == B24_NO_SERVER)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("server \"%s\" does not exist", name),
-				 errhint("Make it with CREATE SERVER %s FOREIGN DATA WRAPPER bill24 OPTIONS (base_url '...'), or name another in the argument \"server\".",
-						 quote_identifier(name))));
+				 errhint("Make it with CREATE SERVER %s FOREIGN DATA WRAPPER %s OPTIONS (base_url '...'), or name another in the argument \"server\".",
+						 quote_identifier(name),
+						 wanted != NULL ? wanted->name : b24_providers[0]->name)));
 	if (problem->status == B24_NO_USAGE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for foreign server %s", name),
 				 errhint("The owner can GRANT USAGE ON FOREIGN SERVER %s.",
 						 quote_identifier(name))));
+	*hint = b24_credentials_hint(provider, problem->status);
 	return NULL;
 }
 
@@ -491,6 +554,7 @@ const B24Account *
 b24_account_of(const char *name, Oid userid, B24Problem *problem)
 {
 	bool		other_wrapper;
+	const B24Provider *provider;
 
 	AcceptInvalidationMessages();
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(userid)))
@@ -498,7 +562,7 @@ b24_account_of(const char *name, Oid userid, B24Problem *problem)
 		b24_problem(problem, B24_NO_ROLE, "role %u does not exist", userid);
 		return NULL;
 	}
-	return find_account(name, userid, &other_wrapper, problem);
+	return find_account(name, userid, NULL, &provider, &other_wrapper, problem);
 }
 
 /* Keeps it alive as long as the current memory context, too. */
@@ -528,7 +592,7 @@ b24_account_is_current(const B24Account *account)
 
 /*
  * What is set for a server, whoever asks; false if there is none of that name
- * and of this wrapper.  Needs a transaction.
+ * and of a wrapper of ours.  Needs a transaction.
  */
 bool
 b24_server_settings(const char *name, B24ServerSettings *settings)
@@ -537,13 +601,14 @@ b24_server_settings(const char *name, B24ServerSettings *settings)
 	Oid			serverid;
 	bool		usage;
 	bool		other_wrapper;
+	const B24Provider *provider;
 	ForeignServer *server;
 	B24Problem	ignored;
 
 	AcceptInvalidationMessages();
 	if (!find_server(name, BOOTSTRAP_SUPERUSERID, &serverid, &usage))
 		return false;
-	server = our_server(serverid, &other_wrapper);
+	server = our_server(serverid, &other_wrapper, &provider);
 	if (server == NULL)
 		return false;
 
@@ -568,19 +633,16 @@ b24_server_settings(const char *name, B24ServerSettings *settings)
 
 /* The same, but an incomplete account is an error (28000, 22023). */
 const B24Account *
-b24_account_open(const char *name)
+b24_account_open(const char *name, const B24Provider *wanted)
 {
 	B24Problem	problem;
-	const B24Account *account = b24_account_try(name, &problem);
+	const char *hint = NULL;
+	const B24Account *account = b24_account_try(name, wanted, &problem, &hint);
 
 	if (account == NULL)
-	{
-		const char *hint = b24_status_info(problem.status)->hint;
-
 		ereport(ERROR,
 				(errcode(b24_sqlstate(problem.status)),
 				 errmsg("cannot use server \"%s\": %s", name, problem.text),
 				 hint != NULL ? errhint("%s", hint) : 0));
-	}
 	return account;
 }

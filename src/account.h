@@ -24,6 +24,7 @@ typedef struct B24Account
 	B24HttpOptions http;
 	B24Limits	limits;			/* of the server, for all its accounts */
 	int			max_in_flight;
+	bool		resend_unknown; /* what may have been made is sent again */
 	B24Secrets	secrets;
 
 	/* Equal for accounts that may share a bearer token. */
@@ -48,9 +49,11 @@ typedef struct B24ServerSettings
 
 extern bool b24_server_settings(const char *server,
 								B24ServerSettings *settings);
-extern const B24Account *b24_account_open(const char *server);
+extern const B24Account *b24_account_open(const char *server,
+										  const B24Provider *wanted);
 extern const B24Account *b24_account_try(const char *server,
-										 B24Problem *problem);
+										 const B24Provider *wanted,
+										 B24Problem *problem, const char **hint);
 extern const B24Account *b24_account_of(const char *server, Oid userid,
 										B24Problem *problem);
 extern void b24_account_keep(const B24Account *account);

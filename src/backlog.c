@@ -35,6 +35,7 @@
 #include "columns.h"
 #include "endpoint.h"
 #include "lease.h"
+#include "provider.h"
 #include "store.h"
 
 /* So many updates of a key become one at a time, and so many of all keys. */
@@ -74,11 +75,19 @@ b24_backlog_known_servers(void)
 	static B24Statement find = {
 		"SELECT s.srvname::text FROM pg_catalog.pg_foreign_server s"
 		" JOIN pg_catalog.pg_foreign_data_wrapper w ON s.srvfdw = w.oid"
-		" WHERE w.fdwname = 'bill24'"
+		" WHERE w.fdwname = ANY ($1)", 1, {"text[]"}
 	};
-	uint64		count = b24_store_run(&find, NULL, NULL);
+	char	   *wrappers[8];
+	int			wrapper_count = 0;
+	Datum		value;
+	uint64		count;
 	List	   *list = NIL;
 
+	for (const B24Provider *const *p = b24_providers; *p != NULL; p++)
+		wrappers[wrapper_count++] = unconstify(char *, (*p)->name);
+	Assert(wrapper_count <= lengthof(wrappers));
+	value = b24_text_array(wrappers, wrapper_count);
+	count = b24_store_run(&find, &value, NULL);
 	for (uint64 i = 0; i < count; i++)
 		list = lappend(list, b24_store_text(i, 1));
 	return list;

@@ -232,7 +232,7 @@ Datum
 bill24_get_wallet_balances(PG_FUNCTION_ARGS)
 {
 	const B24CallSite *site = b24_call_site(fcinfo);
-	const B24Account *account = b24_call_account(site, fcinfo);
+	const B24Account *account = b24_call_account(site, fcinfo, &b24_bill24);
 	Batch		batch = {
 		.account = account,
 		.endpoint = &b24_endpoints[B24_EP_get_wallet_balance],

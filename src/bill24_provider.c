@@ -275,8 +275,17 @@ sign(const B24Secrets *secrets, const char *bearer, B24Request *request,
 	return B24_OK;
 }
 
+static const char *const credentials[] = {
+	"token", "client_id", "secret", "hash_token", NULL
+};
+
 const B24Provider b24_bill24 = {
 	.name = "bill24",
+	.prefix = "bill24_",
+	.base_url_example = "https://merchantapi-demo.bill24.io",
+	.credentials = credentials,
+	.identity = 2,
+	.needed = 3,
 	.login = login,
 	.sign = sign,
 	.decode = decode,

@@ -173,7 +173,7 @@ start(FunctionCallInfo fcinfo)
 		elog(ERROR, "unexpected result type of function %u", fcinfo->flinfo->fn_oid);
 	site->result = b24_type(type, -1, tupdesc, CurrentMemoryContext);
 	paging->site = site;
-	paging->account = b24_call_account(site, fcinfo);
+	paging->account = b24_call_account(site, fcinfo, &b24_bill24);
 	paging->exchange = b24_exchange_new(paging->account);
 	paging->first = b24_job_new(paging->exchange, &b24_endpoints[B24_EP_get_bills]);
 	b24_arguments_put(site->signature, fcinfo, paging->first->arguments);

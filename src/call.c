@@ -20,7 +20,9 @@
 
 #include "call.h"
 #include "feed.h"
+#include "paycombat_customer.h"
 #include "report.h"
+#include "store.h"
 
 /* Signature and result type, looked up once per place in a query. */
 const B24CallSite *
@@ -46,9 +48,29 @@ b24_call_site(FunctionCallInfo fcinfo)
 	return site;
 }
 
-/* The account that the argument "server" names. */
+/* The server that a function means if none is named, by the function's name. */
+static const char *
+default_server(Oid function)
+{
+	const char *name = get_func_name(function);
+
+	for (const B24Provider *const *p = b24_providers; name != NULL && *p != NULL; p++)
+	{
+		size_t		length = strlen((*p)->name);
+
+		if (strncmp(name, (*p)->name, length) == 0 && name[length] == '_')
+			return (*p)->name;
+	}
+	return b24_providers[0]->name;
+}
+
+/*
+ * The account that the argument "server" names, of a provider or (wanted is
+ * NULL) of any.
+ */
 const B24Account *
-b24_call_account(const B24CallSite *site, FunctionCallInfo fcinfo)
+b24_call_account(const B24CallSite *site, FunctionCallInfo fcinfo,
+				 const B24Provider *wanted)
 {
 	int			i = site->signature->server;
 
@@ -56,8 +78,9 @@ b24_call_account(const B24CallSite *site, FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"server\" must not be NULL"),
-				 errhint("Leave it out to call the server \"bill24\".")));
-	return b24_account_open(NameStr(*PG_GETARG_NAME(i)));
+				 errhint("Leave it out to call the server \"%s\".",
+						 default_server(site->signature->function))));
+	return b24_account_open(NameStr(*PG_GETARG_NAME(i)), wanted);
 }
 
 /* What the argument "missing_ok" says; false if there is none. */
@@ -134,6 +157,7 @@ check_echo(const B24Job *job)
 		{B24_EP_get_customer, "sync_code", "sync_code"},
 		{B24_EP_get_bill, "ref_id", "ref_id"},
 		{B24_EP_get_transaction, "ref_id", "reference_id"},
+		{B24_EP_paycombat_get_customer, "customer_id", "customer_id"},
 	};
 
 	for (int i = 0; i < lengthof(keys); i++)
@@ -206,26 +230,66 @@ return_value(const B24CallSite *site, const B24Job *job,
 	return b24_value(site->result, reading, job->reply.result, isnull);
 }
 
+/* Says so if the operation is sent to a path that is not documented. */
+void
+b24_call_warn(const B24Account *account, const B24Endpoint *endpoint)
+{
+	if (endpoint->path_is_guess &&
+		b24_endpoint_path(endpoint, &account->secrets) == endpoint->path)
+		ereport(WARNING,
+				(errmsg("the path of %s is not documented", endpoint->name),
+				 errdetail("It is sent to %s.", endpoint->path),
+				 errhint("Ask the provider for the path, and set the option %s of server \"%s\" to it, even to the same.",
+						 endpoint->path_option, account->server)));
+}
+
+/* The provider's own key where the caller gave ours alone. */
+static void
+complete(const B24CallSite *site, B24Job *job)
+{
+	const B24Endpoint *endpoint = job->endpoint;
+	B24Problem	problem;
+	B24Status	status;
+	B24Store	store;
+
+	if (endpoint->remote_key == NULL ||
+		b24_json_get(job->arguments, endpoint->remote_key) != NULL)
+		return;
+	b24_store_open(&store);
+	status = b24_paycombat_customer_complete(job->exchange->account, endpoint,
+											 site->signature, &job->arguments, &problem);
+	b24_store_close(&store);
+	if (status != B24_OK)
+		b24_report_problem(endpoint->name, &problem);
+}
+
 /*
  * Calls an operation with the arguments of an SQL function and returns its
  * result.  Errors: see the table in status.c; a function that reads returns
  * NULL, or no row, for what is not found if missing_ok says so.
  */
-static Datum
-call(FunctionCallInfo fcinfo, B24EndpointId id)
+Datum
+b24_call(FunctionCallInfo fcinfo, B24EndpointId id)
 {
 	const B24Endpoint *endpoint = &b24_endpoints[id];
 	const B24CallSite *site = b24_call_site(fcinfo);
-	const B24Account *account = b24_call_account(site, fcinfo);
+	const B24Account *account = b24_call_account(site, fcinfo, endpoint->provider);
 	B24Reading	reading = {.operation = endpoint->name, .tolerant = endpoint->changes};
 	B24Job	   *job = b24_job_new(b24_exchange_new(account), endpoint);
 	Datum		result = (Datum) 0;
 	bool		isnull = true;
 
 	b24_arguments_put(site->signature, fcinfo, job->arguments);
+	complete(site, job);
+	b24_call_warn(account, endpoint);
 	if (site->returns_set)
 		InitMaterializedSRF(fcinfo, 0);
 	b24_call_job(job, b24_call_missing_ok(site, fcinfo));
+	if (job->reply.status == B24_OK &&
+		endpoint->keeps != B24_KEEPS_NOTHING &&
+		!b24_repeats_secret(&account->secrets, job->reply.result))
+		b24_paycombat_customer_keep(account->server, account->number, endpoint,
+									job->arguments, job->reply.result, WARNING);
 
 	if (job->reply.status != B24_OK)
 		;						/* not found: NULL, or no row */
@@ -246,6 +310,6 @@ call(FunctionCallInfo fcinfo, B24EndpointId id)
 	Datum \
 	bill24_##name_(PG_FUNCTION_ARGS) \
 	{ \
-		return call(fcinfo, B24_EP_##name_); \
+		return b24_call(fcinfo, B24_EP_##name_); \
 	}
 #include "endpointlist.h"

@@ -24,12 +24,16 @@ typedef struct B24CallSite
 
 extern const B24CallSite *b24_call_site(FunctionCallInfo fcinfo);
 extern const B24Account *b24_call_account(const B24CallSite *site,
-										  FunctionCallInfo fcinfo);
+										  FunctionCallInfo fcinfo,
+										  const B24Provider *wanted);
+extern void b24_call_warn(const B24Account *account,
+						  const B24Endpoint *endpoint);
 extern bool b24_call_missing_ok(const B24CallSite *site,
 								FunctionCallInfo fcinfo);
 extern void b24_call_refuse_nulls(const B24CallSite *site,
 								  FunctionCallInfo fcinfo, int count);
 extern Oid	b24_call_extension(FunctionCallInfo fcinfo);
 extern void b24_call_job(B24Job *job, bool missing_ok);
+extern Datum b24_call(FunctionCallInfo fcinfo, B24EndpointId id);
 
 #endif							/* BILL24_CALL_H */

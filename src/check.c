@@ -77,6 +77,26 @@ check_connection(ReturnSetInfo *set, const B24Account *account,
 	return true;
 }
 
+/* The account, or NULL after the row that tells why there is none. */
+static const B24Account *
+check_account(FunctionCallInfo fcinfo, const B24Provider *provider)
+{
+	const B24Account *account;
+	const char *hint = NULL;
+	B24Problem	problem;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"server\" must not be NULL")));
+	account = b24_account_try(NameStr(*PG_GETARG_NAME(0)), provider, &problem, &hint);
+	InitMaterializedSRF(fcinfo, 0);
+	if (account == NULL)
+		put_step((ReturnSetInfo *) fcinfo->resultinfo, "configuration", false,
+				 problem.text, hint);
+	return account;
+}
+
 PG_FUNCTION_INFO_V1(bill24_check);
 
 /*
@@ -90,23 +110,13 @@ bill24_check(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
 	const B24Account *account;
-	B24Problem	problem;
 	B24LoginReport report;
 	B24Reply	failure;
 	bool		ok;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"server\" must not be NULL")));
-	account = b24_account_try(NameStr(*PG_GETARG_NAME(0)), &problem);
-	InitMaterializedSRF(fcinfo, 0);
+	account = check_account(fcinfo, &b24_bill24);
 	if (account == NULL)
-	{
-		put_step(set, "configuration", false, problem.text,
-				 b24_status_info(problem.status)->hint);
 		PG_RETURN_NULL();
-	}
 	put_step(set, "configuration", true,
 			 account->secrets.hash_token != NULL ? account->base_url :
 			 psprintf("%s, without hash_token", account->base_url),
@@ -145,5 +155,122 @@ bill24_check(PG_FUNCTION_ARGS)
 				 psprintf("the provider's clock is %ld s ahead", report.skew_s),
 				 labs(report.skew_s) <= TOLERABLE_SKEW_S ? NULL :
 				 "Tokens are reckoned by the provider's clock, so calls work; but set the clock of the database server.");
+	PG_RETURN_NULL();
+}
+
+/* A request that is made for its answer's sake alone. */
+typedef struct Probe
+{
+	B24Waiter	waiter;			/* first: the transfer's owner */
+	MemoryContextCallback callback;
+	B24Transfer *transfer;
+	B24Json    *arguments;
+	B24Request	request;
+	B24HttpAnswer answer;		/* its body is gone */
+	B24Reply	reply;
+} Probe;
+
+static void
+end_probe(void *arg)
+{
+	Probe	   *probe = arg;
+
+	if (probe->transfer != NULL)
+		b24_http_end(probe->transfer);
+	b24_json_free(probe->arguments);
+	b24_request_free(&probe->request);
+	b24_reply_free(&probe->reply);
+}
+
+/*
+ * Asks for a customer that is not there, over a new connection.  The probe
+ * lives as long as the current memory context.
+ */
+static Probe *
+ask_for_nobody(const B24Account *account, B24Problem *problem)
+{
+	static const char nobody[] = "customer_00000000000000000000000000000000";
+	const B24Endpoint *endpoint = &b24_endpoints[B24_EP_paycombat_get_customer];
+	Probe	   *probe = palloc0(sizeof(Probe));
+	B24HttpOptions options = account->http;
+
+	probe->callback.func = end_probe;
+	probe->callback.arg = probe;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &probe->callback);
+	probe->arguments = b24_json_new_object();
+	problem->status = B24_OK;
+	if (probe->arguments == NULL ||
+		!b24_json_set(probe->arguments, endpoint->remote_key,
+					  b24_json_new_string(nobody, strlen(nobody))))
+		b24_problem(problem, B24_NO_MEMORY, "out of memory");
+	else if (b24_encode(endpoint, account->base_url, probe->arguments, &account->secrets,
+						&probe->request, problem) == B24_OK)
+		(void) b24_sign(account->provider, &account->secrets, NULL, &probe->request, problem);
+	if (problem->status != B24_OK)
+		return probe;
+
+	options.fresh = true;
+	probe->transfer = b24_http_start(b24_pool(), &probe->request, &options, &probe->waiter);
+	if (probe->transfer == NULL)
+	{
+		b24_problem(problem, B24_NO_MEMORY, "could not start a transfer");
+		return probe;
+	}
+	while (!probe->waiter.is_done)
+		b24_pool_wait(-1);
+	probe->answer = *b24_http_answer(probe->transfer);
+	b24_decode(endpoint, &probe->answer, &probe->reply);
+	probe->answer.body = NULL;
+	b24_http_end(probe->transfer);
+	probe->transfer = NULL;
+	return probe;
+}
+
+PG_FUNCTION_INFO_V1(paycombat_check);
+
+/*
+ * paycombat_check(server name): as bill24_check(), up to authorization, which
+ * is whether PayCombat answers at all to a question with this x_token: there
+ * is no login.  Whether it takes the signature_key shows only when something
+ * is changed.
+ */
+Datum
+paycombat_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
+	const B24Account *account = check_account(fcinfo, &b24_paycombat);
+	const char *key_hint = "paycombat_create_customer() and paycombat_update_customer() need the option signature_key in the user mapping.";
+	const char *detail;
+	B24Problem	problem;
+	B24Status	status;
+	Probe	   *probe;
+
+	if (account == NULL)
+		PG_RETURN_NULL();
+	put_step(set, "configuration", true,
+			 account->secrets.signature_key != NULL ? account->base_url :
+			 psprintf("%s, without signature_key", account->base_url),
+			 account->secrets.signature_key != NULL ? NULL : key_hint);
+	probe = ask_for_nobody(account, &problem);
+	if (problem.status != B24_OK)
+	{
+		put_step(set, "authorization", false, problem.text,
+				 b24_status_info(problem.status)->hint);
+		PG_RETURN_NULL();
+	}
+	if (!check_connection(set, account, &probe->answer))
+		PG_RETURN_NULL();
+	status = probe->reply.status;
+	detail = b24_reply_detail(&account->secrets, &probe->reply);
+
+	/* that there is no such customer is the best of answers */
+	if (status == B24_OK || status == B24_NOT_FOUND || status == B24_INVALID)
+		put_step(set, "authorization", true, "the x_token is accepted", NULL);
+	else
+		put_step(set, "authorization", false,
+				 psprintf("%s (%s)", b24_reply_message(&b24_endpoints[B24_EP_paycombat_get_customer],
+													   &account->secrets, &probe->reply),
+						  detail != NULL ? detail : "no answer"),
+				 b24_status_info(status)->hint);
 	PG_RETURN_NULL();
 }

@@ -100,8 +100,8 @@ path_takes(const char *path, const char *argument)
 
 /* The path with its arguments in place. */
 static B24Status
-append_path(Text *url, const char *path, B24Json *arguments,
-			B24Problem *problem)
+append_path(Text *url, const B24Endpoint *endpoint, const char *path,
+			B24Json *arguments, B24Problem *problem)
 {
 	const char *brace;
 
@@ -122,6 +122,12 @@ append_path(Text *url, const char *path, B24Json *arguments,
 			return b24_problem(problem, B24_NULL_ARGUMENT,
 							   "argument \"%s\" is part of the path and must not be empty",
 							   argument);
+
+		/* where all hangs by it, nobody must take it for a direction */
+		if (endpoint->bare && (strcmp(text, ".") == 0 || strcmp(text, "..") == 0))
+			return b24_problem(problem, B24_BAD_ARGUMENT,
+							   "argument \"%s\" is part of the path and must not be \"%s\"",
+							   argument, text);
 		append_escaped(url, text, text_length);
 		path = brace + length + 1;
 	}
@@ -133,6 +139,7 @@ append_path(Text *url, const char *path, B24Json *arguments,
 typedef struct Collector
 {
 	const B24Endpoint *endpoint;
+	const char *path;
 	B24Json    *wire;			/* or NULL for a query */
 	Text	   *query;
 	bool		failed;
@@ -145,7 +152,7 @@ collect(const char *argument, B24Json *value, void *context)
 	char		buffer[64];
 	const char *name;
 
-	if (path_takes(c->endpoint->path, argument))
+	if (path_takes(c->path, argument))
 		return true;
 	name = b24_endpoint_wire_name(c->endpoint, argument, buffer, sizeof(buffer));
 	if (c->wire != NULL)
@@ -194,9 +201,10 @@ b24_encode(const B24Endpoint *endpoint, const char *base_url,
 		   B24Json *arguments, const B24Secrets *secrets,
 		   B24Request *request, B24Problem *problem)
 {
-	bool		query = strcmp(endpoint->method, "GET") == 0;
+	bool		query = endpoint->bare || strcmp(endpoint->method, "GET") == 0;
+	const char *path = b24_endpoint_path(endpoint, secrets);
 	Text		url = {NULL, 0, 0, false};
-	Collector	collector = {endpoint, NULL, &url, false};
+	Collector	collector = {endpoint, path, NULL, &url, false};
 	B24Status	status;
 
 	memset(request, 0, sizeof(*request));
@@ -204,13 +212,13 @@ b24_encode(const B24Endpoint *endpoint, const char *base_url,
 	request->changes = endpoint->changes;
 
 	append(&url, base_url, strlen(base_url));
-	status = append_path(&url, endpoint->path, arguments, problem);
+	status = append_path(&url, endpoint, path, arguments, problem);
 	if (status == B24_OK && !query)
 	{
 		collector.wire = b24_json_new_object();
 		collector.failed = collector.wire == NULL;
 	}
-	if (status == B24_OK && !collector.failed && !url.failed)
+	if (status == B24_OK && !endpoint->bare && !collector.failed && !url.failed)
 		b24_json_each(arguments, collect, &collector);
 	if (status == B24_OK && !collector.failed && endpoint->adjust != NULL)
 		status = endpoint->adjust(secrets, collector.wire, problem);

@@ -14,7 +14,13 @@
 
 extern void b24_credentials_set(B24Secrets *secrets, const char *name,
 								const char *value);
-extern B24Status b24_credentials_read(const char *file, B24Secrets *secrets,
-									  struct stat *state, B24Problem *problem);
+extern const char *b24_credentials_get(const B24Secrets *secrets,
+									   const char *name);
+extern const char *b24_credentials_hint(const B24Provider *provider,
+										B24Status status);
+extern B24Status b24_credentials_read(const char *file,
+									  const B24Provider *provider,
+									  B24Secrets *secrets, struct stat *state,
+									  B24Problem *problem);
 
 #endif							/* BILL24_CREDENTIALS_H */

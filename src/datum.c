@@ -125,6 +125,13 @@ document_json(const B24Parameter *p, Datum value)
 	B24Json    *json;
 
 	text = b24_text_to_utf8(text, strlen(text), &length);
+
+	/* jsonb has none of these */
+	if (!b24_json_escapes_fit(text, length))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" cannot be sent", p->name),
+				 errdetail("It escapes a NUL character, or half of a surrogate pair.")));
 	if (strcmp(text, "null") == 0)
 		return NULL;			/* JSON's null */
 	json = b24_json_parse(text, length, &problem);

@@ -19,6 +19,19 @@ const B24Endpoint b24_endpoints[B24_EP_COUNT] = {
 #undef B24_SPECIAL
 };
 
+const B24Provider *const b24_providers[] = {&b24_bill24, &b24_paycombat, NULL};
+
+/* The provider of that name, or of that foreign-data wrapper; NULL if none. */
+const B24Provider *
+b24_provider_find(const char *name)
+{
+	const B24Provider *const *p = b24_providers;
+
+	while (*p != NULL && strcmp((*p)->name, name) != 0)
+		p++;
+	return *p;
+}
+
 /* The operation of that name, NULL if there is none. */
 const B24Endpoint *
 b24_endpoint_find(const char *name)
@@ -29,6 +42,49 @@ b24_endpoint_find(const char *name)
 			return &b24_endpoints[i];
 	}
 	return NULL;
+}
+
+/* Is the text these three, one behind the other? */
+static bool
+is_joined(const char *text, const char *prefix, const char *joint, const char *name)
+{
+	size_t		prefix_length = strlen(prefix);
+	size_t		joint_length = strlen(joint);
+
+	return strncmp(text, prefix, prefix_length) == 0 &&
+		strncmp(text + prefix_length, joint, joint_length) == 0 &&
+		strcmp(text + prefix_length + joint_length, name) == 0;
+}
+
+/*
+ * A provider's operation by its name in the table, by that of its SQL function,
+ * or by that without the provider's name before it; NULL if there is none.
+ */
+const B24Endpoint *
+b24_endpoint_of(const B24Provider *provider, const char *name)
+{
+	for (int i = 0; i < B24_EP_COUNT; i++)
+	{
+		const B24Endpoint *e = &b24_endpoints[i];
+
+		if (e->provider == provider &&
+			(strcmp(e->name, name) == 0 ||
+			 is_joined(name, provider->prefix, "", e->name) ||
+			 is_joined(e->name, provider->name, "_", name)))
+			return e;
+	}
+	return NULL;
+}
+
+/* The row's path, or the one that the account's server has instead. */
+const char *
+b24_endpoint_path(const B24Endpoint *endpoint, const B24Secrets *secrets)
+{
+	ptrdiff_t	i = endpoint - b24_endpoints;
+	bool		in_table = endpoint >= b24_endpoints && i < B24_EP_COUNT;
+
+	return in_table && secrets != NULL && secrets->paths[i] != NULL ?
+		secrets->paths[i] : endpoint->path;
 }
 
 /*
@@ -85,7 +141,12 @@ static const struct
 B24Json *
 b24_endpoint_field(const B24Json *object, const char *column)
 {
-	B24Json    *value = b24_json_get(object, column);
+	B24Json    *value;
+
+	/* all that is told, also what has no column */
+	if (strcmp(column, "raw") == 0)
+		return (B24Json *) object;
+	value = b24_json_get(object, column);
 
 	for (size_t i = 0; value == NULL && i < sizeof(aliases) / sizeof(aliases[0]); i++)
 	{

@@ -48,6 +48,14 @@ typedef enum B24Tells
 	B24_TELLS_SETTLED			/* its balances will change */
 } B24Tells;
 
+/* What an answer tells of the store bill24.paycombat_customer. */
+typedef enum B24Keeps
+{
+	B24_KEEPS_NOTHING,
+	B24_KEEPS_CUSTOMER,			/* as it is now */
+	B24_KEEPS_TOMBSTONE			/* it is gone */
+} B24Keeps;
+
 typedef struct B24Endpoint
 {
 	const char *name;			/* the SQL function's, without its prefix */
@@ -57,9 +65,16 @@ typedef struct B24Endpoint
 								 * NULL: any path, and any answer will do */
 	const char *rename;			/* "argument=wire,..." where names differ */
 	const char *result;			/* path of the result in the answer */
+	const char *path_option;	/* server option that replaces the path */
+	bool		path_is_guess;	/* the documentation does not print it */
+	bool		bare;			/* no arguments but those in the path */
 	bool		changes;		/* has an effect at the provider */
-	const char *key;			/* argument that orders jobs; NULL: it cannot
-								 * be enqueued */
+	const char *key;			/* argument that orders jobs, our key; NULL: it
+								 * cannot be enqueued */
+	const char *remote_key;		/* argument with the provider's own key: where
+								 * it is missing, it is the one that is kept
+								 * for our key; NULL: there is none */
+	B24Keeps	keeps;
 
 	/* The last word on the arguments as they go on the wire; or NULL. */
 	B24Status	(*adjust) (const B24Secrets *secrets, B24Json *wire,
@@ -67,6 +82,8 @@ typedef struct B24Endpoint
 
 	/* What becomes of a change whose answer was lost. */
 	B24Recovery recovery;
+	bool		may_resend;		/* B24_RECOVER_BY_HAND, but the server option
+								 * resend_unknown makes it B24_RECOVER_RESEND */
 	const char *lookup;			/* the operation that looks it up */
 	const char *lookup_by;		/* that one's argument, which is also ours */
 	B24Found	(*found) (const B24Json *arguments, const B24Json *result,
@@ -93,6 +110,10 @@ typedef enum B24EndpointId
 extern const B24Endpoint b24_endpoints[B24_EP_COUNT];
 
 extern const B24Endpoint *b24_endpoint_find(const char *name);
+extern const B24Endpoint *b24_endpoint_of(const B24Provider *provider,
+										  const char *name);
+extern const char *b24_endpoint_path(const B24Endpoint *endpoint,
+									 const B24Secrets *secrets);
 extern const char *b24_endpoint_wire_name(const B24Endpoint *endpoint,
 										  const char *argument,
 										  char *buffer, size_t size);

@@ -7,8 +7,8 @@
  * with different definitions of the two macros.  B24_SPECIAL marks rows whose
  * SQL function is written by hand instead of following from the row.
  *
- * The comment over a row names the page of Bill24's documentation ("APIs for
- * Businesses") that describes it.
+ * The comment over a row names the page of the provider's documentation that
+ * describes it, of Bill24's ("APIs for Businesses") or, at the end, PayCombat's.
  *
  *-------------------------------------------------------------------------
  */
@@ -112,5 +112,54 @@ B24_ENDPOINT(add_link_account,
 B24_ENDPOINT(verify_linked_account,
 	.provider = &b24_bill24, .method = "POST", .path = "/on_boarding/verify_linked_account",
 	.result = "data")
+
+/*
+ * PayCombat's customers.  A path is in the documentation (docs.paycombat.com)
+ * unless path_is_guess; the server option of path_option replaces it.
+ * There is no look-up by organization_reference_id, so that a create whose
+ * answer was lost is left to a person.  What was lost of the others is sent
+ * again; but "not found" does not tell that a customer has been deleted, since
+ * nobody knows what is answered under a path that is wrong.
+ */
+
+/* Create Customer */
+B24_SPECIAL(paycombat_create_customer,
+	.provider = &b24_paycombat, .method = "POST", .path = "/api/v1/customer/create",
+	.path_option = "create_customer_path", .result = "data", .changes = true,
+	.key = "organization_reference_id", .adjust = b24_paycombat_create,
+	.recovery = B24_RECOVER_BY_HAND, .may_resend = true, .keeps = B24_KEEPS_CUSTOMER)
+
+/* Update Customer; its answer is not documented */
+B24_SPECIAL(paycombat_update_customer,
+	.provider = &b24_paycombat, .method = "PATCH", .path = "/api/v1/customer/update",
+	.path_option = "update_customer_path", .result = "data", .changes = true,
+	.key = "organization_reference_id", .remote_key = "customer_id",
+	.adjust = b24_paycombat_update,
+	.recovery = B24_RECOVER_RESEND, .keeps = B24_KEEPS_CUSTOMER)
+
+/* Get Detail Customer by Id; "customer" twice, as printed */
+B24_SPECIAL(paycombat_get_customer,
+	.provider = &b24_paycombat, .method = "GET", .path = "/api/v1/customer/customer/{customer_id}",
+	.path_option = "get_customer_path", .bare = true, .result = "data",
+	.key = "organization_reference_id", .remote_key = "customer_id",
+	.keeps = B24_KEEPS_CUSTOMER)
+
+/* Disable Customer: PATCH without a body */
+B24_SPECIAL(paycombat_disable_customer,
+	.provider = &b24_paycombat, .method = "PATCH", .path = "/api/v1/customer/disable/{customer_id}",
+	.path_option = "disable_customer_path", .bare = true, .result = "data", .changes = true,
+	.key = "organization_reference_id", .remote_key = "customer_id",
+	.recovery = B24_RECOVER_RESEND, .keeps = B24_KEEPS_CUSTOMER)
+
+/*
+ * Delete Customer.  Only an older copy of the page shows a path,
+ * /customer/customer/{customer_id}; this one follows Get Detail Customer.
+ */
+B24_SPECIAL(paycombat_delete_customer,
+	.provider = &b24_paycombat, .method = "DELETE", .path = "/api/v1/customer/customer/{customer_id}",
+	.path_is_guess = true,
+	.path_option = "delete_customer_path", .bare = true, .result = "data", .changes = true,
+	.key = "organization_reference_id", .remote_key = "customer_id",
+	.recovery = B24_RECOVER_RESEND, .keeps = B24_KEEPS_TOMBSTONE)
 
 /* clang-format on */

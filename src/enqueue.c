@@ -17,7 +17,9 @@
 #include "call.h"
 #include "operation.h"
 #include "outbox.h"
+#include "paycombat_customer.h"
 #include "report.h"
+#include "store.h"
 #include "text.h"
 
 /* What is made outside of PostgreSQL's memory, given back on every path. */
@@ -54,18 +56,46 @@ new_draft(void)
 	return draft;
 }
 
-/* The argument that orders jobs. */
-static text *
-key_of(const B24Endpoint *endpoint, const B24Json *arguments)
+/* A text argument in the database's encoding; NULL if it is not there. */
+static char *
+text_argument(const B24Json *arguments, const char *name)
 {
 	size_t		length = 0;
-	const char *utf8 = b24_json_string(b24_json_get(arguments, endpoint->key), &length);
+	const char *utf8 = b24_json_string(b24_json_get(arguments, name), &length);
+
+	return utf8 != NULL ? b24_text_from_utf8(utf8, length) : NULL;
+}
+
+/* Our key for the provider's own; that one itself if nothing is known of it. */
+static char *
+key_behind(const B24Account *account, char *remote_key)
+{
+	MemoryContext old = CurrentMemoryContext;
+	B24Store	store;
 	char	   *key;
 
-	if (utf8 == NULL)
-		elog(ERROR, "operation \"%s\" has no text argument \"%s\"", endpoint->name,
-			 endpoint->key);
-	key = b24_text_from_utf8(utf8, length);
+	b24_store_open(&store);
+	key = b24_paycombat_customer_reference(account, remote_key);
+	if (key != NULL)
+		key = MemoryContextStrdup(old, key);
+	b24_store_close(&store);
+	return key != NULL ? key : remote_key;
+}
+
+/* The argument that orders jobs, or what stands for it. */
+static text *
+key_of(const B24Account *account, const B24Endpoint *endpoint,
+	   const B24Json *arguments)
+{
+	char	   *key = text_argument(arguments, endpoint->key);
+
+	if (endpoint->remote_key != NULL && b24_json_get(arguments, endpoint->remote_key) != NULL)
+		key = key_behind(account, text_argument(arguments, endpoint->remote_key));
+	if (key == NULL || key[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" is needed for a job", endpoint->key),
+				 errdetail("Jobs with the same are sent in their order.")));
 	if (strlen(key) > B24_KEY_BYTES)
 		ereport(ERROR,
 				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
@@ -73,6 +103,21 @@ key_of(const B24Endpoint *endpoint, const B24Json *arguments)
 				 errdetail("It has %zu bytes, and at most %d can be.", strlen(key),
 						   B24_KEY_BYTES)));
 	return cstring_to_text(key);
+}
+
+/*
+ * The provider's own key may become known only when the jobs before this one
+ * have been sent: to see whether all else is right, anything does.
+ */
+static void
+stand_in(const B24Endpoint *endpoint, B24Json *arguments)
+{
+	if (endpoint->remote_key != NULL &&
+		b24_json_get(arguments, endpoint->remote_key) == NULL &&
+		!b24_json_set(arguments, endpoint->remote_key, b24_json_new_string("-", 1)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
 }
 
 PG_FUNCTION_INFO_V1(bill24_enqueue);
@@ -98,17 +143,20 @@ bill24_enqueue(PG_FUNCTION_ARGS)
 	int64		id;
 
 	b24_call_refuse_nulls(site, fcinfo, 2);
-	account = b24_call_account(site, fcinfo);
+	account = b24_call_account(site, fcinfo, NULL);
 	signature = b24_operation_to_enqueue(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+										 account->provider,
 										 b24_call_extension(fcinfo), &job.endpoint);
 	draft = new_draft();
 	b24_arguments_from_jsonb(signature, PG_GETARG_JSONB_P(1), draft->arguments);
+	job.request = b24_arguments_to_jsonb(draft->arguments);
+	job.key = key_of(account, job.endpoint, draft->arguments);
+	stand_in(job.endpoint, draft->arguments);
 	if (b24_encode(job.endpoint, account->base_url, draft->arguments,
 				   &account->secrets, &draft->request, &problem) != B24_OK)
 		b24_report_problem(job.endpoint->name, &problem);
-	job.key = key_of(job.endpoint, draft->arguments);
-	job.request = b24_arguments_to_jsonb(draft->arguments);
 	free_draft(draft);
+	b24_call_warn(account, job.endpoint);
 	id = b24_outbox_add(account->server, account->number, GetUserId(), &job, 1, NULL);
 	PG_RETURN_INT64(id);
 }

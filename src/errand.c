@@ -8,13 +8,19 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "compat.h"
 
 #include "arguments.h"
 #include "errand.h"
+#include "operation.h"
+#include "paycombat_customer.h"
 #include "report.h"
 #include "row.h"
 #include "text.h"
+
+/* What is said of a job whose outcome is unknown, and that could be sent again. */
+#define MAY_RESEND ", and is sent again only with the server option resend_unknown"
 
 static void
 cleanup(void *arg)
@@ -90,6 +96,25 @@ b24_errand_read(B24Errand *errand, const B24Claim *claim)
 }
 
 /*
+ * The arguments in the order of the function's, where that counts, and with
+ * the provider's own key, where that is missing.
+ */
+static B24Status
+complete(B24Errand *errand, const B24Account *account, B24Problem *problem)
+{
+	const B24Endpoint *endpoint = errand->endpoint;
+	const B24Signature *signature;
+
+	if (!endpoint->provider->keeps_order)
+		return B24_OK;
+	signature = b24_operation(endpoint->name, endpoint->provider,
+							  get_extension_oid("bill24", false), &endpoint);
+	b24_arguments_order(signature, &errand->arguments);
+	return b24_paycombat_customer_complete(account, endpoint, signature,
+										   &errand->arguments, problem);
+}
+
+/*
  * Makes the request: the job's, or the look-up of what became of it.  False if
  * there is none, and the errand is at its end.
  */
@@ -97,15 +122,31 @@ bool
 b24_errand_prepare(B24Errand *errand, B24Exchange *exchange)
 {
 	const B24Endpoint *endpoint = errand->endpoint;
-	B24Step		step = b24_step(endpoint, errand->unknown);
+	const B24Account *account = exchange->account;
+	B24Step		step = b24_step(endpoint, errand->unknown, account->resend_unknown);
 	B24Problem	problem;
 	B24Job	   *job;
 	bool		ok;
 
+	errand->resend = account->resend_unknown;
+	if (endpoint->provider != account->provider)
+	{
+		b24_problem(&problem, B24_NO_SERVER,
+					"server \"%s\" is not a server of foreign-data wrapper \"%s\" any more",
+					account->server, endpoint->provider->name);
+		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
+		return false;
+	}
 	if (step == B24_STEP_PARK)
 	{
 		b24_problem(&problem, B24_NO_ANSWER,
-					"the outcome is unknown, and %s cannot be looked up", endpoint->name);
+					"the outcome is unknown, and %s cannot be looked up%s", endpoint->name,
+					endpoint->may_resend ? MAY_RESEND : "");
+		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
+		return false;
+	}
+	if (complete(errand, account, &problem) != B24_OK)
+	{
 		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
 		return false;
 	}
@@ -133,7 +174,7 @@ b24_errand_prepare(B24Errand *errand, B24Exchange *exchange)
 		B24Reply	reply = {.status = problem.status};
 
 		b24_errand_end(errand, errand->looking_up ? B24_VERDICT_PARKED :
-					   b24_verdict_sent(endpoint, 1, &reply), &problem);
+					   b24_verdict_sent(endpoint, 1, &reply, errand->resend), &problem);
 	}
 	return ok;
 }
@@ -149,7 +190,7 @@ b24_errand_answered(B24Errand *errand)
 	errand->verdict = errand->looking_up ?
 		b24_verdict_looked_up(errand->endpoint, errand->arguments, reply,
 							  &errand->problem) :
-		b24_verdict_sent(errand->endpoint, errand->attempt, reply);
+		b24_verdict_sent(errand->endpoint, errand->attempt, reply, errand->resend);
 }
 
 /* It cannot be sent now, through no fault of its own: as if never claimed. */
@@ -161,7 +202,7 @@ b24_errand_put_back(B24Errand *errand)
 	errand->problem.status = B24_OK;
 }
 
-/* The provider's data as jsonb; 0 if there is none that a database can hold. */
+/* The provider's data as jsonb; 0 if there is none that can be kept. */
 static Datum
 response_of(const B24Errand *errand)
 {
@@ -173,6 +214,7 @@ response_of(const B24Errand *errand)
 	Datum		value;
 
 	if (b24_json_type(result) == B24_JSON_NULL ||
+		b24_repeats_secret(&errand->job->exchange->account->secrets, result) ||
 		!b24_fits(type, result, "answer", &problem))
 		return (Datum) 0;
 	value = b24_value(type, &reading, result, &isnull);
@@ -201,6 +243,22 @@ explain(const B24Errand *errand, const char *prefix, B24Outcome *outcome)
 	outcome->sqlstate = b24_status_info(status)->sqlstate;
 	outcome->error = psprintf("%s%s%s", prefix,
 							  errand->looking_up ? "looking it up: " : "", text);
+}
+
+/*
+ * Keeps what the answer told of a customer.  To be called in the transaction
+ * that writes the outcome.
+ */
+void
+b24_errand_keep(const B24Errand *errand, const char *server)
+{
+	if (errand->verdict == B24_VERDICT_DONE && errand->job != NULL &&
+		!errand->looking_up && !errand->unsent &&
+		!b24_repeats_secret(&errand->job->exchange->account->secrets,
+							errand->job->reply.result))
+		b24_paycombat_customer_keep(server, errand->account, errand->endpoint,
+									errand->job->arguments,
+									errand->job->reply.result, LOG);
 }
 
 /*
@@ -252,6 +310,12 @@ b24_errand_outcome(const B24Errand *errand, const B24ServerSettings *settings,
 			return;
 		case B24_VERDICT_PARKED:
 			outcome->state = "parked";
+			if (errand->problem.status == B24_OK && errand->endpoint->may_resend &&
+				prefix[0] == '\0')
+				prefix = b24_status_info(errand->job->reply.status)->retry == B24_RETRY_AFTER_LOOKUP ?
+					"cannot be looked up" MAY_RESEND ": " :
+					errand->job->reply.status == B24_ALREADY_EXISTS ?
+					"an earlier attempt may have made it: " : "";
 			break;
 		case B24_VERDICT_RETRY:
 		case B24_VERDICT_UNKNOWN:

@@ -26,6 +26,7 @@ typedef struct B24Errand
 	bool		unknown;		/* it was so when it was claimed */
 	bool		merged;			/* with the values of earlier ones */
 	bool		looking_up;
+	bool		resend;			/* the account's resend_unknown */
 	const B24Endpoint *endpoint;	/* NULL if there is no such operation */
 	B24Json    *arguments;
 	B24Job	   *job;			/* NULL if it did not come to that */
@@ -46,6 +47,7 @@ extern void b24_errand_put_back(B24Errand *errand);
 extern void b24_errand_outcome(const B24Errand *errand,
 							   const B24ServerSettings *settings,
 							   B24Outcome *outcome);
+extern void b24_errand_keep(const B24Errand *errand, const char *server);
 extern void b24_errand_free(B24Errand *errand);
 
 #endif							/* BILL24_ERRAND_H */

@@ -529,6 +529,20 @@ add_header(B24Transfer *t, const char *header)
 	return true;
 }
 
+static bool
+has_header(const B24Request *request, const char *name)
+{
+	size_t		length = strlen(name);
+
+	for (int i = 0; i < request->header_count; i++)
+	{
+		if (strncasecmp(request->headers[i], name, length) == 0 &&
+			request->headers[i][length] == ':')
+			return true;
+	}
+	return false;
+}
+
 /* What this transfer has of its own; all of it is set each time. */
 static bool
 prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options)
@@ -541,6 +555,11 @@ prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options
 
 	for (int i = 0; i < request->header_count && ok; i++)
 		ok = add_header(t, request->headers[i]);
+
+	/* libcurl would call a body that is not there a form */
+	if (request->body == NULL && request->method[0] == 'P' &&
+		!has_header(request, "Content-Type"))
+		ok = ok && add_header(t, "Content-Type:");
 
 	/* do not wait for the server's leave to send a longer body */
 	if (request->body_length >= 1024)

@@ -242,7 +242,7 @@ bill24_retry(PG_FUNCTION_ARGS)
 	{
 		endpoint = b24_endpoint_find(job.operation);
 		unknown = strcmp(job.state, "queued") != 0 && job.attempts > 0 &&
-			endpoint != NULL && b24_step(endpoint, true) != B24_STEP_PARK;
+			endpoint != NULL && b24_step(endpoint, true, false) != B24_STEP_PARK;
 		values[1] = CStringGetTextDatum(unknown ? "unknown" : "queued");
 		values[2] = Int32GetDatum(job.attempts > 0 ? 1 : 0);
 		change(&again, values);

@@ -434,6 +434,16 @@ b24_json_put(B24Json *object, const char *path, B24Json *value)
 	return false;
 }
 
+/* Sets a member of exactly that key, dots and all; takes the value over. */
+bool
+b24_json_set(B24Json *object, const char *key, B24Json *value)
+{
+	if (json_object_object_add(object, key, value) == 0)
+		return true;
+	json_object_put(value);
+	return false;
+}
+
 bool
 b24_json_append(B24Json *array, B24Json *value)
 {

@@ -57,7 +57,7 @@ extern bool b24_json_each(const B24Json *object, B24JsonVisit visit,
 
 /*
  * Building.  All of these return false when memory is out.  b24_json_put
- * takes the value over, also when it fails; NULL is JSON's null.
+ * and b24_json_set take the value over, also when it fails; NULL is JSON's null.
  */
 extern B24Json *b24_json_new_object(void);
 extern B24Json *b24_json_new_array(void);
@@ -66,6 +66,7 @@ extern B24Json *b24_json_new_number(const char *digits);
 extern B24Json *b24_json_new_boolean(bool value);
 extern B24Json *b24_json_share(B24Json *json);
 extern bool b24_json_put(B24Json *object, const char *path, B24Json *value);
+extern bool b24_json_set(B24Json *object, const char *key, B24Json *value);
 extern bool b24_json_append(B24Json *array, B24Json *value);
 extern void b24_json_free(B24Json *json);
 

@@ -133,6 +133,60 @@ b24_escape_beyond_ascii(const char *text, size_t length, char *out)
 	return (size_t) (out - start);
 }
 
+/* The number of "\\u" and four digits; -1 if there is no such thing. */
+static long
+escaped_character(const char *p, const char *end)
+{
+	long		c = 0;
+
+	if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
+		return -1;
+	for (int i = 2; i < 6; i++)
+	{
+		char		d = p[i];
+
+		if (is_digit(d))
+			c = c * 16 + d - '0';
+		else if ((d >= 'a' && d <= 'f') || (d >= 'A' && d <= 'F'))
+			c = c * 16 + (d | 0x20) - 'a' + 10;
+		else
+			return -1;
+	}
+	return c;
+}
+
+/*
+ * Does a JSON text escape nothing but characters?  Neither NUL, which texts
+ * here cannot have, nor half of a surrogate pair, which is none, and of which
+ * json-c makes a replacement character.
+ */
+bool
+b24_json_escapes_fit(const char *text, size_t length)
+{
+	const char *end = text + length;
+
+	for (const char *p = text; p < end; p++)
+	{
+		long		c;
+
+		if (*p != '\\')
+			continue;
+		c = escaped_character(p, end);
+		if (c == 0 || (c >= 0xdc00 && c <= 0xdfff))
+			return false;
+		if (c >= 0xd800 && c <= 0xdbff)
+		{
+			long		second = escaped_character(p + 6, end);
+
+			if (second < 0xdc00 || second > 0xdfff)
+				return false;
+			p += 6;
+		}
+		p += c >= 0 ? 5 : 1;
+	}
+	return true;
+}
+
 /*
  * Looks at every number outside strings.  With out, also copies the text
  * there, with "e0" behind each long integer.

@@ -26,6 +26,7 @@ typedef struct B24NumberScan
 extern bool b24_json_is_number_text(const char *text, size_t length);
 extern bool b24_text_is_utf8(const char *text, size_t length);
 extern size_t b24_escape_beyond_ascii(const char *text, size_t length, char *out);
+extern bool b24_json_escapes_fit(const char *text, size_t length);
 extern B24NumberScan b24_scan_numbers(const char *text, size_t length, char *out);
 
 #endif							/* BILL24_JSONTEXT_H */

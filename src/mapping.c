@@ -25,6 +25,7 @@
 
 #include "mapping.h"
 #include "operation.h"
+#include "provider.h"
 
 typedef struct Entry
 {
@@ -259,7 +260,7 @@ read_mapping(Relation relation, const Trigger *trigger)
 	bool		has_mode = false;
 
 	for (int change = 0; change < B24_CHANGE_COUNT; change++)
-		signatures[change] = b24_operation(operation_names[change], extension,
+		signatures[change] = b24_operation(operation_names[change], &b24_bill24, extension,
 										   &mapping->endpoints[change]);
 	mapping->relation = RelationGetRelid(relation);
 	for (int i = 0; i < trigger->tgnargs; i++)

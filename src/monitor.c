@@ -18,6 +18,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "provider.h"
 #include "serverlimits.h"
 #include "stat.h"
 
@@ -39,11 +40,10 @@ server_named(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("server \"%s\" does not exist", name)));
-	if (strcmp(GetForeignDataWrapper(GetForeignServer(serverid)->fdwid)->fdwname,
-			   "bill24") != 0)
+	if (b24_provider_find(GetForeignDataWrapper(GetForeignServer(serverid)->fdwid)->fdwname) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"bill24\"",
+				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"bill24\" or \"paycombat\"",
 						name)));
 	return serverid;
 }

@@ -19,6 +19,7 @@
 #include "utils/syscache.h"
 
 #include "operation.h"
+#include "provider.h"
 
 typedef struct Known
 {
@@ -44,9 +45,9 @@ invalidate(Datum arg, int cacheid, uint32 hashvalue)
  * of that name, whose DEFAULTs and types would run with the caller's rights.
  */
 static Oid
-function_of(const char *operation, Oid extension)
+function_of(const B24Endpoint *endpoint, Oid extension)
 {
-	char	   *name = psprintf("bill24_%s", operation);
+	char	   *name = psprintf("%s%s", endpoint->provider->prefix, endpoint->name);
 	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
 	Oid			function = InvalidOid;
 
@@ -85,7 +86,7 @@ signature_of(const B24Endpoint *endpoint, Oid extension)
 		k->signature = NULL;
 	}
 	seen = invalidations;
-	function = function_of(endpoint->name, extension);
+	function = function_of(endpoint, extension);
 	if (!OidIsValid(function))
 		return NULL;
 	context = AllocSetContextCreate(CurrentMemoryContext, "bill24 operation",
@@ -106,14 +107,13 @@ can_be_enqueued(const B24Endpoint *endpoint)
 }
 
 static const B24Signature *
-find(const char *name, Oid extension, bool to_enqueue, const B24Endpoint **endpoint)
+find(const char *name, const B24Provider *provider, Oid extension, bool to_enqueue,
+	 const B24Endpoint **endpoint)
 {
 	const B24Signature *signature = NULL;
 	StringInfoData valid;
 
-	if (strncmp(name, "bill24_", 7) == 0)
-		name += 7;				/* the function's name will do as well */
-	*endpoint = b24_endpoint_find(name);
+	*endpoint = b24_endpoint_of(provider, name);
 	if (*endpoint != NULL)
 		signature = signature_of(*endpoint, extension);
 	if (signature != NULL)
@@ -123,8 +123,9 @@ find(const char *name, Oid extension, bool to_enqueue, const B24Endpoint **endpo
 	{
 		const B24Endpoint *other = &b24_endpoints[i];
 
-		if ((!to_enqueue || can_be_enqueued(other)) &&
-			OidIsValid(function_of(other->name, extension)))
+		if (other->provider == provider &&
+			(!to_enqueue || can_be_enqueued(other)) &&
+			OidIsValid(function_of(other, extension)))
 			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "", other->name);
 	}
 	ereport(ERROR,
@@ -137,28 +138,29 @@ find(const char *name, Oid extension, bool to_enqueue, const B24Endpoint **endpo
 }
 
 /*
- * The operation of that name, with or without the prefix of its function, and
- * what its function takes; good until the end of the caller's own work, so to
+ * The provider's operation of that name, with or without the prefix of its
+ * function, and what its function takes; good until the end of the caller's own work, so to
  * be asked for again rather than kept.  Error: 22023 there is none.
  */
 const B24Signature *
-b24_operation(const char *name, Oid extension, const B24Endpoint **endpoint)
+b24_operation(const char *name, const B24Provider *provider, Oid extension,
+			  const B24Endpoint **endpoint)
 {
-	return find(name, extension, false, endpoint);
+	return find(name, provider, extension, false, endpoint);
 }
 
 /* The same for the outbox.  Error: 22023 also for one that only reads. */
 const B24Signature *
-b24_operation_to_enqueue(const char *name, Oid extension,
-						 const B24Endpoint **endpoint)
+b24_operation_to_enqueue(const char *name, const B24Provider *provider,
+						 Oid extension, const B24Endpoint **endpoint)
 {
-	const B24Signature *signature = find(name, extension, true, endpoint);
+	const B24Signature *signature = find(name, provider, extension, true, endpoint);
 
 	if (!can_be_enqueued(*endpoint))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("operation \"%s\" only reads and cannot be enqueued",
 						(*endpoint)->name),
-				 errhint("Call bill24_%s() instead.", (*endpoint)->name)));
+				 errhint("Call %s%s() instead.", provider->prefix, (*endpoint)->name)));
 	return signature;
 }

@@ -11,9 +11,12 @@
 #include "endpoint.h"
 #include "signature.h"
 
-extern const B24Signature *b24_operation(const char *name, Oid extension,
+extern const B24Signature *b24_operation(const char *name,
+										 const B24Provider *provider,
+										 Oid extension,
 										 const B24Endpoint **endpoint);
 extern const B24Signature *b24_operation_to_enqueue(const char *name,
+													const B24Provider *provider,
 													Oid extension,
 													const B24Endpoint **endpoint);
 

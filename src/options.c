@@ -21,12 +21,13 @@
 
 #include "http.h"
 #include "options.h"
+#include "provider.h"
 
 #define SERVER ForeignServerRelationId
 #define MAPPING UserMappingRelationId
 
 static const B24Option options[] = {
-	/* name, catalog, kind, default, min, max, superuser */
+	/* name, catalog, kind, default, min, max, superuser, provider, words */
 	{"base_url", SERVER, B24_OPTION_URL, NULL, 0, 0, false},
 	{"allow_http", SERVER, B24_OPTION_BOOLEAN, "false", 0, 0, true},
 	{"ca_file", SERVER, B24_OPTION_FILE, NULL, 0, 0, true},
@@ -44,10 +45,26 @@ static const B24Option options[] = {
 	{"min_sync_interval", SERVER, B24_OPTION_SECONDS, "1min", 1, 365 * 86400, false},
 	{"second_look", SERVER, B24_OPTION_SECONDS, "20s", 0, 86400, false},
 
-	{"token", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false},
-	{"client_id", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false},
-	{"secret", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false},
-	{"hash_token", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false},
+	/* PayCombat: may a create whose answer was lost be sent again? */
+	{"resend_unknown", SERVER, B24_OPTION_BOOLEAN, "false", 0, 0, false, &b24_paycombat},
+
+	/* PayCombat: what PATCH without a body is signed as */
+	{"bodyless_signature", SERVER, B24_OPTION_WORD, "none", 0, 0, false, &b24_paycombat,
+	"none, empty, object"},
+
+	/* PayCombat: paths that turned out to be others */
+	{"create_customer_path", SERVER, B24_OPTION_PATH, NULL, 0, 0, false, &b24_paycombat},
+	{"update_customer_path", SERVER, B24_OPTION_PATH, NULL, 0, 0, false, &b24_paycombat},
+	{"get_customer_path", SERVER, B24_OPTION_PATH, NULL, 0, 0, false, &b24_paycombat},
+	{"disable_customer_path", SERVER, B24_OPTION_PATH, NULL, 0, 0, false, &b24_paycombat},
+	{"delete_customer_path", SERVER, B24_OPTION_PATH, NULL, 0, 0, false, &b24_paycombat},
+
+	{"token", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false, &b24_bill24},
+	{"client_id", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false, &b24_bill24},
+	{"secret", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false, &b24_bill24},
+	{"hash_token", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false, &b24_bill24},
+	{"x_token", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false, &b24_paycombat},
+	{"signature_key", MAPPING, B24_OPTION_SECRET, NULL, 0, 0, false, &b24_paycombat},
 	{"credentials_file", MAPPING, B24_OPTION_FILE, NULL, 0, 0, true},
 };
 
@@ -63,9 +80,17 @@ b24_option_find(const char *name, Oid catalog)
 	return NULL;
 }
 
+/* Has a provider's server, or a mapping of it, such an option? */
+static bool
+is_of(const B24Option *option, Oid catalog, const B24Provider *provider)
+{
+	return option->catalog == catalog &&
+		(option->provider == NULL || option->provider == provider);
+}
+
 /* What the user may have meant; NULL if nothing comes near. */
-const char *
-b24_option_nearest(const char *name, Oid catalog)
+static const char *
+nearest_option(const char *name, Oid catalog, const B24Provider *provider)
 {
 	const char *nearest = NULL;
 	int			best = 4;		/* more edits than that are no typing error */
@@ -75,7 +100,7 @@ b24_option_nearest(const char *name, Oid catalog)
 	{
 		int			distance;
 
-		if (options[i].catalog != catalog)
+		if (!is_of(&options[i], catalog, provider))
 			continue;
 		distance = varstr_levenshtein_less_equal(name, length, options[i].name,
 												 strlen(options[i].name),
@@ -185,7 +210,7 @@ b24_option_boolean(List *list, const char *name, Oid catalog)
 }
 
 static void
-check_url(const char *value)
+check_url(const char *value, const B24Provider *provider)
 {
 	B24Problem	problem;
 
@@ -194,7 +219,63 @@ check_url(const char *value)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"base_url\""),
 				 errdetail("The value cannot be used: %s.", problem.text),
-				 errhint("Write it as in https://merchantapi-demo.bill24.io.")));
+				 errhint("Write it as in %s.", provider->base_url_example)));
+}
+
+static void
+check_word(const B24Option *option, const char *value)
+{
+	const char *found = value[0] != '\0' && strpbrk(value, ", ") == NULL ?
+		strstr(option->words, value) : NULL;
+	size_t		length = strlen(value);
+
+	if (found == NULL || (found != option->words && found[-1] != ' ') ||
+		(found[length] != ',' && found[length] != '\0'))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\"", option->name),
+				 errhint("It is one of: %s.", option->words)));
+}
+
+/*
+ * A path has to name what the operation's own names, and nothing else; what is
+ * in it goes out as it is.
+ */
+static void
+check_path(const B24Option *option, const char *value)
+{
+	const char *own = NULL;
+	const char *place;
+	const char *why = NULL;
+
+	for (int i = 0; i < B24_EP_COUNT; i++)
+	{
+		if (b24_endpoints[i].path_option != NULL &&
+			strcmp(b24_endpoints[i].path_option, option->name) == 0)
+			own = b24_endpoints[i].path;
+	}
+	Assert(own != NULL);
+	place = strchr(own, '{');
+	if (value[0] != '/')
+		why = "It does not begin with \"/\".";
+	for (const char *p = value; *p != '\0' && why == NULL; p++)
+	{
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f ||
+			strchr("#\\?", *p) != NULL)
+			why = "It has a character that must be percent-encoded, or a query.";
+		else if (*p == '{' && place != NULL && strncmp(p, place, strlen(place)) == 0)
+			p += strlen(place) - 1;
+		else if (*p == '{' || *p == '}')
+			why = "It names something else in braces.";
+	}
+	if (why == NULL && place != NULL && strstr(value, place) == NULL)
+		why = psprintf("It does not have %s in it.", place);
+	if (why != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\"", option->name),
+				 errdetail("%s", why),
+				 errhint("Write it as in %s.", own)));
 }
 
 static void
@@ -207,7 +288,8 @@ check_secret(const B24Option *option, const char *value)
 }
 
 static void
-check_value(const B24Option *option, const char *value)
+check_value(const B24Option *option, const char *value,
+			const B24Provider *provider)
 {
 	bool		ignored;
 
@@ -215,7 +297,7 @@ check_value(const B24Option *option, const char *value)
 	switch (option->kind)
 	{
 		case B24_OPTION_URL:
-			check_url(value);
+			check_url(value, provider);
 			break;
 		case B24_OPTION_MILLISECONDS:
 		case B24_OPTION_SECONDS:
@@ -229,6 +311,12 @@ check_value(const B24Option *option, const char *value)
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("option \"%s\" requires a Boolean value",
 								option->name)));
+			break;
+		case B24_OPTION_WORD:
+			check_word(option, value);
+			break;
+		case B24_OPTION_PATH:
+			check_path(option, value);
 			break;
 		case B24_OPTION_FILE:
 			if (!is_absolute_path(value))
@@ -244,11 +332,11 @@ check_value(const B24Option *option, const char *value)
 }
 
 static void
-report_unknown(const char *name, Oid catalog)
+report_unknown(const char *name, Oid catalog, const B24Provider *provider)
 {
 	StringInfoData valid;
-	const char *nearest = b24_option_nearest(name, catalog);
-	Oid			elsewhere = catalog == SERVER ? MAPPING : SERVER;
+	const char *nearest = nearest_option(name, catalog, provider);
+	const B24Option *elsewhere = b24_option_find(name, catalog == SERVER ? MAPPING : SERVER);
 	const char *where = catalog == SERVER ? "user mapping" : "server";
 	const char *what = catalog == SERVER ? "server" :
 		catalog == MAPPING ? "user mapping" : "foreign-data wrapper";
@@ -256,7 +344,7 @@ report_unknown(const char *name, Oid catalog)
 	initStringInfo(&valid);
 	for (int i = 0; i < lengthof(options); i++)
 	{
-		if (options[i].catalog == catalog)
+		if (is_of(&options[i], catalog, provider))
 			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "",
 							 options[i].name);
 	}
@@ -265,7 +353,7 @@ report_unknown(const char *name, Oid catalog)
 			 errmsg("invalid option \"%s\" for a %s", name, what),
 			 valid.len > 0 ? errdetail("Valid options are: %s.", valid.data) :
 			 errdetail("There are no valid options in this context."),
-			 b24_option_find(name, elsewhere) != NULL ?
+			 elsewhere != NULL && is_of(elsewhere, elsewhere->catalog, provider) ?
 			 errhint("\"%s\" is an option of a %s.", name, where) :
 			 nearest != NULL ? errhint("Perhaps you meant the option \"%s\".", nearest) : 0));
 }
@@ -304,17 +392,19 @@ check_intervals(List *list)
  * those who said so; a mapping has its secrets here or in a file.
  */
 static void
-check_together(List *list, Oid catalog)
+check_together(List *list, Oid catalog, const B24Provider *provider)
 {
 	if (catalog == SERVER)
 	{
 		const char *url = b24_option_value(list, "base_url", catalog);
 
 		if (url == NULL)
+			url = provider->base_url;
+		if (url == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 					 errmsg("option \"base_url\" is required"),
-					 errhint("The demonstration server is https://merchantapi-demo.bill24.io.")));
+					 errhint("The demonstration server is %s.", provider->base_url_example)));
 		if (!b24_url_is_https(url) &&
 			!b24_option_boolean(list, "allow_http", catalog))
 			ereport(ERROR,
@@ -333,15 +423,13 @@ check_together(List *list, Oid catalog)
 				 errhint("Put the secrets either into the file or into the user mapping.")));
 }
 
-PG_FUNCTION_INFO_V1(bill24_fdw_validator);
-
 /*
  * Checks the options of CREATE and ALTER.  Errors: HV00D unknown option, with
  * the nearest name; 22023 bad value; HV00J base_url missing; 42501 an option
  * that only a superuser may set.
  */
-Datum
-bill24_fdw_validator(PG_FUNCTION_ARGS)
+static Datum
+validate(FunctionCallInfo fcinfo, const B24Provider *provider)
 {
 	List	   *list = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
@@ -352,16 +440,34 @@ bill24_fdw_validator(PG_FUNCTION_ARGS)
 		DefElem    *def = lfirst_node(DefElem, cell);
 		const B24Option *option = b24_option_find(def->defname, catalog);
 
-		if (option == NULL)
-			report_unknown(def->defname, catalog);
+		if (option == NULL || !is_of(option, catalog, provider))
+			report_unknown(def->defname, catalog, provider);
 		if (option->superuser && !superuser())
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to set option \"%s\"", option->name),
 					 errdetail("Only a superuser can set it, or change the others while it is set.")));
-		check_value(option, defGetString(def));
+		check_value(option, defGetString(def), provider);
 	}
 	if (catalog == SERVER || catalog == MAPPING)
-		check_together(list, catalog);
+		check_together(list, catalog, provider);
 	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(bill24_fdw_validator);
+
+/* The options of Bill24's servers and user mappings. */
+Datum
+bill24_fdw_validator(PG_FUNCTION_ARGS)
+{
+	return validate(fcinfo, &b24_bill24);
+}
+
+PG_FUNCTION_INFO_V1(paycombat_fdw_validator);
+
+/* Those of PayCombat's. */
+Datum
+paycombat_fdw_validator(PG_FUNCTION_ARGS)
+{
+	return validate(fcinfo, &b24_paycombat);
 }

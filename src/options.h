@@ -10,7 +10,7 @@
 
 #include "nodes/pg_list.h"
 
-#include "status.h"
+#include "endpoint.h"
 
 typedef enum B24OptionKind
 {
@@ -20,6 +20,8 @@ typedef enum B24OptionKind
 	B24_OPTION_BYTES,
 	B24_OPTION_COUNT,
 	B24_OPTION_BOOLEAN,
+	B24_OPTION_WORD,			/* one of a few */
+	B24_OPTION_PATH,			/* of an operation, instead of its own */
 	B24_OPTION_FILE,			/* an absolute path on the server's machine */
 	B24_OPTION_SECRET			/* never shown, not even in an error */
 } B24OptionKind;
@@ -33,6 +35,8 @@ typedef struct B24Option
 	int			min;			/* of numbers, in their base unit */
 	int			max;
 	bool		superuser;		/* only a superuser may set it */
+	const B24Provider *provider;	/* whose alone it is; NULL: of all */
+	const char *words;			/* B24_OPTION_WORD: "one, two" */
 } B24Option;
 
 extern const B24Option *b24_option_find(const char *name, Oid catalog);
@@ -40,6 +44,5 @@ extern const char *b24_option_value(List *options, const char *name, Oid catalog
 extern B24Status b24_option_number(List *options, const char *name, Oid catalog,
 								   int *number, B24Problem *problem);
 extern bool b24_option_boolean(List *options, const char *name, Oid catalog);
-extern const char *b24_option_nearest(const char *name, Oid catalog);
 
 #endif							/* BILL24_OPTIONS_H */

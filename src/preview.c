@@ -13,8 +13,10 @@
 
 #include "bills.h"
 #include "call.h"
+#include "jsontext.h"
 #include "operation.h"
 #include "report.h"
+#include "stringify.h"
 #include "text.h"
 
 /* What stands for a secret. */
@@ -85,60 +87,49 @@ bill24_preview(PG_FUNCTION_ARGS)
 	const B24Signature *signature;
 	const char *operation;
 	B24Job	   *job;
+	B24Secrets	masked;
 	B24Problem	problem;
 	Jsonb	   *result;
 
 	b24_call_refuse_nulls(site, fcinfo, 3);
-	account = b24_call_account(site, fcinfo);
+	account = b24_call_account(site, fcinfo, NULL);
 	operation = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	signature = b24_operation(operation, b24_call_extension(fcinfo), &endpoint);
+	signature = b24_operation(operation, account->provider, b24_call_extension(fcinfo),
+							  &endpoint);
 	job = b24_job_new(b24_exchange_new(account), endpoint);
 	b24_arguments_from_jsonb(signature, PG_GETARG_JSONB_P(1), job->arguments);
 	if (endpoint == &b24_endpoints[B24_EP_get_bills])
 		b24_bills_put_page(job->arguments, 1);
+
+	/* what is a header as it is; a signature tells nothing of its key */
+	masked = account->secrets;
+	masked.x_token = MASK;
 	if (b24_job_encode(job, &problem) != B24_OK ||
-		b24_sign(account->provider, &account->secrets, MASK, &job->request,
-				 &problem) != B24_OK)
+		b24_sign(account->provider, &masked, MASK, &job->request, &problem) != B24_OK)
 		b24_report_problem(endpoint->name, &problem);
 	result = request_to_jsonb(&job->request);
 	b24_exchange_end(job->exchange);
 	PG_RETURN_JSONB_P(result);
 }
 
-PG_FUNCTION_INFO_V1(bill24_request);
-
 /*
- * bill24_request(method text, path text, body jsonb, server name): any path
- * of the server.  Returns the whole answer.  An answer with a code that is no
- * success is an error, like everywhere; one without a code is returned as it
- * is.  Errors: 22023 bad method or path, and those of any operation.
+ * Sends a request to any path of a provider's server, with a body of UTF-8 or
+ * NULL, and returns the whole answer.  One that is no success is an error, as
+ * everywhere; one that does not say is returned as it is.
  */
-Datum
-bill24_request(PG_FUNCTION_ARGS)
+static Datum
+send_any(FunctionCallInfo fcinfo, const B24Provider *provider, const char *body)
 {
 	const B24CallSite *site = b24_call_site(fcinfo);
-	const B24Account *account;
-	const char *method;
+	const B24Account *account = b24_call_account(site, fcinfo, provider);
+	const char *method = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *path = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	B24Endpoint *endpoint;
 	B24Reading	reading = {.operation = "request", .tolerant = false};
 	B24Job	   *job;
 	B24Problem	problem;
-	char	   *path;
-	char	   *body = NULL;
 	Datum		result;
 	bool		isnull;
-
-	b24_call_refuse_nulls(site, fcinfo, 2);
-	account = b24_call_account(site, fcinfo);
-	method = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	path = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (!PG_ARGISNULL(2))
-	{
-		Jsonb	   *jsonb = PG_GETARG_JSONB_P(2);
-
-		body = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-		body = b24_text_to_utf8(body, strlen(body), NULL);
-	}
 
 	/* an operation made for this call; it lives as long as the job */
 	endpoint = palloc0(sizeof(B24Endpoint));
@@ -162,4 +153,85 @@ bill24_request(PG_FUNCTION_ARGS)
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
+}
+
+PG_FUNCTION_INFO_V1(bill24_request);
+
+/*
+ * bill24_request(method text, path text, body jsonb, server name): any path
+ * of the server.  Errors: 22023 bad method or path, and those of any operation.
+ */
+Datum
+bill24_request(PG_FUNCTION_ARGS)
+{
+	char	   *body = NULL;
+
+	b24_call_refuse_nulls(b24_call_site(fcinfo), fcinfo, 2);
+	if (!PG_ARGISNULL(2))
+	{
+		Jsonb	   *jsonb = PG_GETARG_JSONB_P(2);
+
+		body = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+		body = b24_text_to_utf8(body, strlen(body), NULL);
+	}
+	return send_any(fcinfo, &b24_bill24, body);
+}
+
+/* A body as JSON.stringify writes it. */
+static char *
+stringified(const char *local)
+{
+	int			length;
+	const char *utf8 = b24_text_to_utf8(local, strlen(local), &length);
+	B24Problem	problem;
+	B24Json    *json;
+	B24Json    *copy;
+	char	   *text = NULL;
+
+	if (!b24_json_escapes_fit(utf8, length))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"body\" cannot be sent"),
+				 errdetail("It escapes a NUL character, or half of a surrogate pair.")));
+	if (strcmp(utf8, "null") == 0)
+		return pstrdup(utf8);
+	json = b24_json_parse(utf8, length, &problem);
+	if (json != NULL && b24_stringify(json, &copy, &problem) == B24_OK)
+	{
+		text = MemoryContextAllocExtended(CurrentMemoryContext,
+										  strlen(b24_json_text(copy, NULL)) + 1,
+										  MCXT_ALLOC_NO_OOM);
+		if (text != NULL)
+			strcpy(text, b24_json_text(copy, NULL));
+		else
+			b24_problem(&problem, B24_NO_MEMORY, "out of memory");
+		b24_json_free(copy);
+	}
+	b24_json_free(json);
+	if (text == NULL)
+		ereport(ERROR,
+				(errcode(problem.status == B24_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY :
+						 ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"body\" cannot be sent"),
+				 errdetail("%s.", problem.text)));
+	return text;
+}
+
+PG_FUNCTION_INFO_V1(paycombat_request);
+
+/*
+ * paycombat_request(method text, path text, body json, server name): any path
+ * of the server.  The body goes out, signed, as JSON.stringify writes it.
+ * Errors: 22023 bad method or path, a number in the body that no double holds;
+ * and those of any operation.
+ */
+Datum
+paycombat_request(PG_FUNCTION_ARGS)
+{
+	char	   *body = NULL;
+
+	b24_call_refuse_nulls(b24_call_site(fcinfo), fcinfo, 2);
+	if (!PG_ARGISNULL(2))
+		body = stringified(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	return send_any(fcinfo, &b24_paycombat, body);
 }

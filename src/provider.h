@@ -21,6 +21,12 @@ struct B24Secrets
 	const char *client_id;
 	const char *secret;
 	const char *hash_token;		/* key of Settle Payment's hash */
+	const char *x_token;		/* PayCombat's merchant identifier */
+	const char *signature_key;	/* key of its signatures */
+
+	/* no secrets, but the account's as well: what its server's options say */
+	const char *bodyless_signature; /* none, empty or object; NULL: none */
+	const char *paths[B24_EP_COUNT];	/* instead of the rows'; mostly NULL */
 };
 
 /* What a successful login brings. */
@@ -57,7 +63,20 @@ typedef struct B24Reply
 
 struct B24Provider
 {
-	const char *name;
+	const char *name;			/* also of its foreign-data wrapper, and of
+								 * the server that is meant if none is named */
+	const char *prefix;			/* of its SQL functions, before the row's name */
+	const char *base_url;		/* the default; NULL: it has to be given */
+	const char *base_url_example;
+	bool		keeps_order;	/* members go out in the order of arguments */
+
+	/*
+	 * The secrets of an account, NULL at the end: the first "identity" of them
+	 * tell whose account it is, and "needed" of them nothing goes without.
+	 */
+	const char *const *credentials;
+	int			identity;
+	int			needed;
 
 	/* Arguments of the login request; NULL for providers without one. */
 	B24Status	(*login) (const B24Secrets *secrets, const char *refresh,
@@ -73,6 +92,12 @@ struct B24Provider
 };
 
 extern const B24Provider b24_bill24;
+extern const B24Provider b24_paycombat;
+
+/* All of them, NULL at the end. */
+extern const B24Provider *const b24_providers[];
+
+extern const B24Provider *b24_provider_find(const char *name);
 
 /* in bill24_provider.c */
 extern B24Status b24_settle_hash(const B24Secrets *secrets, B24Json *wire,
@@ -84,5 +109,11 @@ extern B24Found b24_bill_found(const B24Json *arguments, const B24Json *result,
 extern B24Status b24_bill24_login(const B24Reply *reply, long server_time_s,
 								  long now_s, B24Login *login,
 								  B24Problem *problem);
+
+/* in paycombat_provider.c */
+extern B24Status b24_paycombat_create(const B24Secrets *secrets, B24Json *wire,
+									  B24Problem *problem);
+extern B24Status b24_paycombat_update(const B24Secrets *secrets, B24Json *wire,
+									  B24Problem *problem);
 
 #endif							/* BILL24_PROVIDER_H */

@@ -40,6 +40,15 @@ static const struct
 	"The customer may have been updated. The same update can be sent again.", NULL},
 	{"delete_customer",
 	"The customer may have been deleted. It can be sent again; \"not found\" then means that it is deleted.", NULL},
+	{"paycombat_create_customer",
+		"The customer may have been created, and PayCombat has no look-up by organization_reference_id: look for it in PayCombat's dashboard before sending it again.",
+	"An earlier call may have created it: look for it in PayCombat's dashboard."},
+	{"paycombat_update_customer",
+	"The customer may have been updated. The same update can be sent again.", NULL},
+	{"paycombat_disable_customer",
+	"The customer may have been disabled. It can be sent again.", NULL},
+	{"paycombat_delete_customer",
+	"The customer may have been deleted. Look with paycombat_get_customer() before sending it again.", NULL},
 };
 
 int
@@ -48,6 +57,20 @@ b24_sqlstate(B24Status status)
 	const char *code = b24_status_info(status)->sqlstate;
 
 	return MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4]);
+}
+
+/* The secrets of an account, one after the other; NULL for those it lacks. */
+#define SECRETS 6
+
+static const char *
+secret_number(const B24Secrets *secrets, int i)
+{
+	const char *const all[SECRETS] = {
+		secrets->token, secrets->client_id, secrets->secret,
+		secrets->hash_token, secrets->x_token, secrets->signature_key
+	};
+
+	return all[i];
 }
 
 /* Replaces every occurrence of a secret, in place. */
@@ -89,19 +112,47 @@ quotable(const B24Secrets *secrets, const char *utf8)
 {
 	char	   *text = pstrdup(utf8);
 
-	if (secrets != NULL)
-	{
-		blot_out(text, secrets->token);
-		blot_out(text, secrets->client_id);
-		blot_out(text, secrets->secret);
-		blot_out(text, secrets->hash_token);
-	}
+	for (int i = 0; secrets != NULL && i < SECRETS; i++)
+		blot_out(text, secret_number(secrets, i));
 	blot_out_tokens(text);
 
 	/* they come with spaces and full stops of their own, or without */
 	for (int end = strlen(text); end > 0 && strchr(" .", text[end - 1]) != NULL; end--)
 		text[end - 1] = '\0';
 	return b24_text_for_message(text + strspn(text, " "));
+}
+
+static bool
+has_no_secret(const char *key, B24Json *value, void *context)
+{
+	const B24Secrets *secrets = context;
+	const char *text = b24_json_string(value, NULL);
+
+	for (int i = 0; i < SECRETS; i++)
+	{
+		const char *secret = secret_number(secrets, i);
+
+		if (secret != NULL && strlen(secret) >= SHORTEST_SECRET &&
+			(strstr(key, secret) != NULL ||
+			 (text != NULL && strstr(text, secret) != NULL)))
+			return false;
+	}
+	for (size_t i = 0; i < b24_json_length(value); i++)
+	{
+		if (!has_no_secret("", b24_json_element(value, i), context))
+			return false;
+	}
+	return b24_json_each(value, has_no_secret, context);
+}
+
+/*
+ * Does a provider repeat a secret of the account in its data?  Such an answer
+ * is not to be kept where others may read it.
+ */
+bool
+b24_repeats_secret(const B24Secrets *secrets, const B24Json *data)
+{
+	return !has_no_secret("", unconstify(B24Json *, data), unconstify(B24Secrets *, secrets));
 }
 
 /* What went wrong, as a part of a sentence. */

@@ -11,6 +11,7 @@
 #include "provider.h"
 
 extern int	b24_sqlstate(B24Status status);
+extern bool b24_repeats_secret(const B24Secrets *secrets, const B24Json *data);
 extern void b24_report_problem(const char *operation, const B24Problem *problem);
 extern void b24_report_reply(const char *server, const B24Endpoint *endpoint,
 							 const B24Secrets *secrets, const B24Reply *reply);

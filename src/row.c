@@ -107,7 +107,7 @@ b24_type(Oid oid, int32 typmod, TupleDesc tupdesc, MemoryContext context)
 		type->kind = oid == NUMERICOID || oid == INT8OID || oid == INT4OID ? KIND_NUMBER :
 			oid == BOOLOID ? KIND_BOOLEAN :
 			oid == JSONOID || oid == JSONBOID ? KIND_DOCUMENT :
-			oid == TIMESTAMPOID || oid == DATEOID ? KIND_TIME : KIND_TEXT;
+			oid == TIMESTAMPOID || oid == TIMESTAMPTZOID || oid == DATEOID ? KIND_TIME : KIND_TEXT;
 		getTypeInputInfo(oid, &input, &type->input_param);
 		fmgr_info_cxt(input, &type->input, context);
 	}
@@ -203,12 +203,14 @@ fits_jsonb_member(const char *key, B24Json *value, void *context)
 /*
  * The digits of a time like 2025-04-08T11:51:58.049221, as the provider
  * prints them, in a form that PostgreSQL's input takes without an error.  A
- * zone is left out: the documentation does not say which zone the others are
- * in.  False if it is no time.
+ * zone is left out where the type has none: Bill24's documentation does not say
+ * which zone the others are in.  Where the type has one, as PayCombat's times
+ * do, they are in UTC, and so is one without a zone.  False if it is no time.
  */
 static bool
-parse_time(const char *text, char *out, size_t size)
+parse_time(const B24Type *type, const char *text, char *out, size_t size)
 {
+	char		zone[16] = "";
 	int			y,
 				m,
 				d,
@@ -240,14 +242,30 @@ parse_time(const char *text, char *out, size_t size)
 		if (*text == 'Z')
 			text++;
 		else if (*text == '+' || *text == '-')
-			text += 1 + strspn(text + 1, "0123456789:");
+		{
+			size_t		length = 1 + strspn(text + 1, "0123456789:");
+			int			hours;
+			int			minutes;
+
+			/* what is no zone is for the types that have none to ignore */
+			if (length == 6 && sscanf(text + 1, "%2d:%2d", &hours, &minutes) == 2 &&
+				hours < 15 && minutes < 60)
+				strlcpy(zone, text, 7);
+			else if (type->oid == TIMESTAMPTZOID)
+				return false;
+			text += length;
+		}
 	}
 	if (*text != '\0' || y < 1 || m < 1 || m > 12 || d < 1 ||
 		d > day_tab[isleap(y)][m - 1] || hour < 0 || hour > 23 ||
 		minute < 0 || minute > 59 || second < 0 || second > 59)
 		return false;
-	snprintf(out, size, "%04d-%02d-%02d %02d:%02d:%02d%s", y, m, d, hour, minute,
-			 second, fraction);
+	if (type->oid != TIMESTAMPTZOID)
+		zone[0] = '\0';
+	else if (zone[0] == '\0')
+		strlcpy(zone, "+00:00", sizeof(zone));
+	snprintf(out, size, "%04d-%02d-%02d %02d:%02d:%02d%s%s", y, m, d, hour, minute,
+			 second, fraction, zone);
 	return true;
 }
 
@@ -296,7 +314,7 @@ scalar_fits(const B24Type *type, const B24Json *json)
 			return fits_jsonb_member("", unconstify(B24Json *, json), NULL);
 		case KIND_TIME:
 			return text != NULL && strlen(text) == length &&
-				parse_time(text, time, sizeof(time));
+				parse_time(type, text, time, sizeof(time));
 		case KIND_ROW:
 			return b24_json_type(json) == B24_JSON_OBJECT;
 		case KIND_ARRAY:
@@ -422,7 +440,7 @@ b24_value(const B24Type *type, const B24Reading *reading, const B24Json *json,
 		case KIND_BOOLEAN:
 			return BoolGetDatum(b24_json_boolean(json));
 		case KIND_TIME:
-			if (!parse_time(b24_json_string(json, NULL), time, sizeof(time)))
+			if (!parse_time(type, b24_json_string(json, NULL), time, sizeof(time)))
 				elog(ERROR, "time does not fit");
 			return input(type, time);
 		case KIND_ROW:

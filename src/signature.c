@@ -237,3 +237,42 @@ b24_arguments_from_jsonb(const B24Signature *signature, Jsonb *request,
 	for (int i = 0; i < signature->count; i++)
 		b24_argument_put(&signature->parameters[i], values[i], nulls[i], arguments);
 }
+
+static bool
+add_missing(const char *name, B24Json *value, void *context)
+{
+	B24Json    *object = context;
+
+	return b24_json_get(object, name) != NULL ||
+		b24_json_set(object, name, b24_json_share(value));
+}
+
+/*
+ * Has the members of an object of arguments in the order of the parameters,
+ * which jsonb does not keep; others come behind them.
+ */
+void
+b24_arguments_order(const B24Signature *signature, B24Json **arguments)
+{
+	B24Json    *ordered = b24_json_new_object();
+	bool		ok = ordered != NULL;
+
+	for (int i = 0; i < signature->count && ok; i++)
+	{
+		const char *name = signature->parameters[i].utf8_name;
+		B24Json    *value = b24_json_get(*arguments, name);
+
+		if (value != NULL)
+			ok = b24_json_set(ordered, name, b24_json_share(value));
+	}
+	ok = ok && b24_json_each(*arguments, add_missing, ordered);
+	if (!ok)
+	{
+		b24_json_free(ordered);
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	}
+	b24_json_free(*arguments);
+	*arguments = ordered;
+}

@@ -29,4 +29,7 @@ extern void b24_arguments_put(const B24Signature *signature,
 extern void b24_arguments_from_jsonb(const B24Signature *signature,
 									 Jsonb *request, B24Json *arguments);
 
+extern void b24_arguments_order(const B24Signature *signature,
+								B24Json **arguments);
+
 #endif							/* BILL24_SIGNATURE_H */

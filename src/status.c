@@ -87,6 +87,10 @@ static const B24StatusInfo infos[B24_STATUS_COUNT] = {
 		"login_refused", "28000", B24_RETRY_NEVER, "the credentials were refused",
 		"Check token, client_id and secret in the user mapping."
 	},
+	[B24_KEY_REFUSED] = {
+		"key_refused", "28000", B24_RETRY_FREELY, "the credentials were not accepted",
+		"Nothing was done. Check the secrets in the user mapping, and with the provider that the account may use this operation."
+	},
 	[B24_REFUSED] = {
 		"refused", "KH000", B24_RETRY_NEVER, "refused by the provider",
 		"Code and message are the provider's own. Nothing was done."

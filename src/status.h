@@ -43,6 +43,7 @@ typedef enum B24Status
 	/* the provider's own decisions */
 	B24_UNAUTHORIZED,			/* bearer token missing, wrong or expired */
 	B24_LOGIN_REFUSED,			/* the credentials themselves were refused */
+	B24_KEY_REFUSED,			/* the same, of a request that bears them itself */
 	B24_REFUSED,				/* a code we know nothing more about */
 	B24_INSUFFICIENT_FUNDS,
 	B24_NOT_FOUND,

@@ -109,8 +109,9 @@ static void
 require_usage(const char *server)
 {
 	B24Problem	ignored;
+	const char *hint;
 
-	(void) b24_account_try(server, &ignored);
+	(void) b24_account_try(server, &b24_bill24, &ignored, &hint);
 }
 
 PG_FUNCTION_INFO_V1(bill24_track);
@@ -126,7 +127,7 @@ Datum
 bill24_track(PG_FUNCTION_ARGS)
 {
 	const char *server = server_argument(fcinfo);
-	const B24Account *account = b24_account_open(server);
+	const B24Account *account = b24_account_open(server, &b24_bill24);
 	B24ServerSettings settings;
 	uint64		added = 0;
 	bool		wanted = false;

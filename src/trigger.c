@@ -111,7 +111,7 @@ check_account(FunctionCallInfo fcinfo, const char *server, Oid userid)
 
 	if (checked != NULL && checked->userid == userid)
 		return checked->account;
-	account = b24_account_open(server)->number;
+	account = b24_account_open(server, &b24_bill24)->number;
 	if (checked == NULL)
 		checked = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(Checked));
 	checked->userid = userid;
@@ -125,7 +125,7 @@ check_account(FunctionCallInfo fcinfo, const char *server, Oid userid)
 static void
 call_now(const char *server, const B24NewJob *new)
 {
-	B24Job	   *job = b24_job_new(b24_exchange_new(b24_account_open(server)),
+	B24Job	   *job = b24_job_new(b24_exchange_new(b24_account_open(server, &b24_bill24)),
 								  new->endpoint);
 
 	b24_json_free(job->arguments);

@@ -17,13 +17,22 @@
 /* The most that a provider can ask to wait for. */
 #define MAX_RETRY_AFTER_S (24L * 3600)
 
+/* As the row has it, or as the account's server allows (resend_unknown). */
+static B24Recovery
+recovery_of(const B24Endpoint *endpoint, bool resend)
+{
+	return endpoint->may_resend && resend ? B24_RECOVER_RESEND : endpoint->recovery;
+}
+
 /* How to go on with a job, depending on whether its outcome is unknown. */
 B24Step
-b24_step(const B24Endpoint *endpoint, bool unknown)
+b24_step(const B24Endpoint *endpoint, bool unknown, bool resend)
 {
-	if (!unknown || endpoint->recovery == B24_RECOVER_RESEND)
+	B24Recovery recovery = recovery_of(endpoint, resend);
+
+	if (!unknown || recovery == B24_RECOVER_RESEND)
 		return B24_STEP_SEND;
-	return endpoint->recovery == B24_RECOVER_LOOK_UP ? B24_STEP_LOOK_UP :
+	return recovery == B24_RECOVER_LOOK_UP ? B24_STEP_LOOK_UP :
 		B24_STEP_PARK;
 }
 
@@ -41,7 +50,8 @@ needs_setting_up(B24Status status)
  * into.
  */
 B24Verdict
-b24_verdict_sent(const B24Endpoint *endpoint, int attempt, const B24Reply *reply)
+b24_verdict_sent(const B24Endpoint *endpoint, int attempt, const B24Reply *reply,
+				 bool resend)
 {
 	if (needs_setting_up(reply->status))
 		return B24_VERDICT_PARKED;
@@ -53,7 +63,7 @@ b24_verdict_sent(const B24Endpoint *endpoint, int attempt, const B24Reply *reply
 		case B24_RETRY_AFTER_LOGIN:
 			return B24_VERDICT_RETRY;
 		case B24_RETRY_AFTER_LOOKUP:
-			return endpoint->recovery == B24_RECOVER_BY_HAND ?
+			return recovery_of(endpoint, resend) == B24_RECOVER_BY_HAND ?
 				B24_VERDICT_PARKED : B24_VERDICT_UNKNOWN;
 		case B24_RETRY_NEVER:
 			break;
@@ -68,6 +78,10 @@ b24_verdict_sent(const B24Endpoint *endpoint, int attempt, const B24Reply *reply
 			 reply->status == B24_ALREADY_PAID) &&
 			endpoint->recovery == B24_RECOVER_LOOK_UP)
 			return B24_VERDICT_UNKNOWN;
+
+		/* there may be our own, of which we do not know the provider's key */
+		if (reply->status == B24_ALREADY_EXISTS && endpoint->may_resend)
+			return B24_VERDICT_PARKED;
 	}
 	return B24_VERDICT_FAILED;
 }

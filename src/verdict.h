@@ -28,9 +28,10 @@ typedef enum B24Step
 	B24_STEP_PARK				/* its outcome is unknown, and stays so */
 } B24Step;
 
-extern B24Step b24_step(const B24Endpoint *endpoint, bool unknown);
+extern B24Step b24_step(const B24Endpoint *endpoint, bool unknown,
+						bool resend);
 extern B24Verdict b24_verdict_sent(const B24Endpoint *endpoint, int attempt,
-								   const B24Reply *reply);
+								   const B24Reply *reply, bool resend);
 extern B24Verdict b24_verdict_looked_up(const B24Endpoint *endpoint,
 										const B24Json *arguments,
 										const B24Reply *reply,

@@ -314,7 +314,7 @@ bill24_wallet_balance(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("argument \"%s\" must not be NULL", names[i])));
 	}
-	account = b24_account_open(NameStr(*PG_GETARG_NAME(2)));
+	account = b24_account_open(NameStr(*PG_GETARG_NAME(2)), &b24_bill24);
 	code = PG_GETARG_TEXT_PP(0);
 	if (!b24_text_argument_fits("sync_code", VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code),
 								true, &problem))

@@ -36,6 +36,9 @@ wrap()
 	done
 }
 
+# PayCombat's token, as the simulator has it.
+x_token=snd_eyJtZXJjaGFudF9pZCI6IjU3NzMxMWM3LTk3ODgtNGVjMS04NTAxLTg2YWU2OWIxMzRlNiIsImVudmlyb25tZW50Ijoic2FuZGJveCIsIm9yZ2FuaXphdGlvbiI6Im9yZ181OWI4ZmIyZjUyMjU0Zjk1YWM1NGQwZTE0MGY0ZTQyOSIsImlzc3VlZCI6IjIwMjUtMDYtMTBUMDE6MDk6NDQuMDAwWiJ9
+
 number=0
 step()
 {
@@ -453,6 +456,54 @@ wrap '    ' <<<"
 "
 simulator GET '/_sim/effects?key=D0005'
 [[ $reply =~ '"created":1'[,}] ]] || fail "this customer should have been created once"
+
+step "The second provider" \
+	"PayCombat has no login: each request bears a token, and its body is signed. The simulator checks both. The secrets are in a file here, and so in no statement."
+(
+	umask 077
+	cat >"$TMPDIR/paycombat.json" <<END
+{"x_token": "$x_token", "signature_key": "demo-signature-key"}
+END
+)
+sql 'Sokha / ' <<END
+CREATE SERVER paycombat FOREIGN DATA WRAPPER paycombat
+    OPTIONS (base_url '$B24SIM_URL', allow_http 'true');
+CREATE USER MAPPING FOR CURRENT_USER SERVER paycombat
+    OPTIONS (credentials_file '$TMPDIR/paycombat.json');
+
+SELECT description, is_active, individual->>'first_name' AS first_name
+FROM paycombat_create_customer('individual', 'Tenant of house 5', organization_reference_id => 'T0005',
+    individual => '{"first_name": "Sokha / សុខា", "last_name": "Chan", "address_country": "KH"}');
+END
+wrap '    ' <<<"
+    Jobs and calls find the customer by our own key:
+"
+sql 'done' <<'END'
+SELECT paycombat_enqueue('update_customer',
+    '{"organization_reference_id": "T0005", "description": "Tenant of house 6"}') AS job;
+SELECT bill24_wait(id, '1 minute') AS state FROM bill24.outbox WHERE server = 'paycombat';
+END
+echo
+sql 'T0005 .* Tenant of house 6' <<'END'
+SELECT organization_reference_id, customer_id, customer->>'description' AS description
+FROM bill24.paycombat_customer;
+END
+wrap '    ' <<<"
+    An answer can get lost here, too, but PayCombat cannot be asked by our key. So the job is
+    not sent again, but left to a person, who looks for the customer and decides:
+"
+simulator POST /_sim/fault '{"kind": "drop_after", "path": "/api/v1/customer/create"}'
+sql 'parked .* 1 .* 08007' <<'END'
+SELECT paycombat_enqueue('create_customer',
+    '{"type": "individual", "description": "Tenant of house 9", "organization_reference_id": "T0009"}') AS job;
+SELECT bill24_wait(id, '1 minute') AS state FROM bill24.outbox WHERE key = 'T0009';
+SELECT state, attempts, sqlstate FROM bill24.outbox WHERE key = 'T0009';
+END
+echo
+sql 'done .* it is there' <<'END'
+SELECT bill24_resolve(id, 'done', 'it is there') FROM bill24.outbox WHERE key = 'T0009';
+SELECT state, error FROM bill24.outbox WHERE key = 'T0009';
+END
 
 step "What is going on" \
 	"Nothing is left to do, and the worker sleeps. Since the crash, this is what was sent:"

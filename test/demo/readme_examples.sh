@@ -30,6 +30,9 @@ trap 'rm -rf "$dir"' EXIT
 END
 )
 
+# The simulator's own.
+x_token=snd_eyJtZXJjaGFudF9pZCI6IjU3NzMxMWM3LTk3ODgtNGVjMS04NTAxLTg2YWU2OWIxMzRlNiIsImVudmlyb25tZW50Ijoic2FuZGJveCIsIm9yZ2FuaXphdGlvbiI6Im9yZ181OWI4ZmIyZjUyMjU0Zjk1YWM1NGQwZTE0MGY0ZTQyOSIsImlzc3VlZCI6IjIwMjUtMDYtMTBUMDE6MDk6NDQuMDAwWiJ9
+
 # What the reader replaces, too.
 localise()
 {
@@ -39,7 +42,10 @@ localise()
 		-e "s,'<merchant token>','00000000-0000-4000-8000-000000000001',g" \
 		-e "s,'<client id>','demo_client',g" \
 		-e "s,'<secret>','demo-secret',g" \
-		-e "s,'<hash token>','demo-hash-token',g"
+		-e "s,'<hash token>','demo-hash-token',g" \
+		-e "s,'https://api.paycombat.com','$B24SIM_URL'\, allow_http 'true',g" \
+		-e "s,'<x token>','$x_token',g" \
+		-e "s,'<signature key>','demo-signature-key',g"
 }
 
 run_psql()

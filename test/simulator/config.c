@@ -30,6 +30,14 @@ static const char *const page_quirks[] = {
 
 static const char *const close_afters[] = {"false", "true", "silent", NULL};
 
+static const char *const envelopes[] = {
+	"documented", "single", "double", NULL
+};
+
+static const char *const signatures[] = {"raw", "reserialized", NULL};
+
+static const char *const bodyless[] = {"none", "empty", "object", NULL};
+
 #define DAY_MS	86400000
 
 static const Setting settings[] = {
@@ -55,6 +63,14 @@ static const Setting settings[] = {
 	0, 0, page_quirks},
 	{"close_after", SETTING_WORD, offsetof(SimConfig, close_after),
 	0, 0, close_afters},
+	{"paycombat_envelope", SETTING_WORD,
+	offsetof(SimConfig, paycombat_envelope), 0, 0, envelopes},
+	{"paycombat_signature", SETTING_WORD,
+	offsetof(SimConfig, paycombat_signature), 0, 0, signatures},
+	{"paycombat_bodyless", SETTING_WORD,
+	offsetof(SimConfig, paycombat_bodyless), 0, 0, bodyless},
+	{"paycombat_unique", SETTING_BOOLEAN,
+	offsetof(SimConfig, paycombat_unique), 0, 1, NULL},
 	{"record", SETTING_BOOLEAN, offsetof(SimConfig, record), 0, 1, NULL},
 };
 

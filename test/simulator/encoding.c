@@ -166,6 +166,15 @@ sim_utf8_length(const char *text)
 	return length;
 }
 
+/* Writes the 32 bytes of HMAC-SHA-256. */
+void
+sim_hmac_sha256(const char *key, const char *text, size_t size,
+				unsigned char *digest)
+{
+	HMAC(EVP_sha256(), key, (int) strlen(key), (const unsigned char *) text,
+		 size, digest, NULL);
+}
+
 /* Writes the 64 bytes of HMAC-SHA-512. */
 void
 sim_hmac_sha512(const char *key, const char *text, unsigned char *digest)

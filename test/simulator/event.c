@@ -3,6 +3,7 @@
  *		The one way in which the state changes.
  */
 #include "event.h"
+#include "paycombat.h"
 #include "state.h"
 
 #include <string.h>
@@ -25,6 +26,7 @@ static const EventKind kinds[] = {
 	{"link", sim_supplier_apply_link},
 	{"token", sim_token_apply},
 	{"expire", sim_token_apply_expire},
+	{"paycombat", paycombat_apply},
 };
 
 /* An event with its kind and the provider's time. */
@@ -72,6 +74,7 @@ void
 sim_state_reset(bool tokens)
 {
 	sim_customers_reset();
+	paycombat_reset();
 	sim_bills_reset();
 	sim_suppliers_reset();
 	sim_effects_reset();

@@ -26,7 +26,12 @@ SimCredentials sim_credentials = {
 	.merchant_token = "00000000-0000-4000-8000-000000000001",
 	.client_id = "demo_client",
 	.secret = "demo-secret",
-	.hash_token = "demo-hash-token"
+	.hash_token = "demo-hash-token",
+	.x_token = "snd_eyJtZXJjaGFudF9pZCI6IjU3NzMxMWM3LTk3ODgtNGVjMS04NTAxLTg2YWU2OWIxMz"
+	"RlNiIsImVudmlyb25tZW50Ijoic2FuZGJveCIsIm9yZ2FuaXphdGlvbiI6Im9yZ181OWI4"
+	"ZmIyZjUyMjU0Zjk1YWM1NGQwZTE0MGY0ZTQyOSIsImlzc3VlZCI6IjIwMjUtMDYtMTBUMD"
+	"E6MDk6NDQuMDAwWiJ9",
+	.signature_key = "demo-signature-key"
 };
 
 static void
@@ -36,7 +41,8 @@ usage(FILE *stream)
 		  "              [--seed N] [--latency MS] [--journal FILE]\n"
 		  "              [--die-with-parent] [--merchant-token TOKEN]\n"
 		  "              [--client-id ID] [--secret SECRET]\n"
-		  "              [--hash-token TOKEN]\n", stream);
+		  "              [--hash-token TOKEN] [--x-token TOKEN]\n"
+		  "              [--signature-key KEY]\n", stream);
 }
 
 /* A whole number of an option, or the end. */
@@ -69,6 +75,8 @@ read_arguments(int argc, char **argv)
 		{"client-id", required_argument, NULL, 'C'},
 		{"secret", required_argument, NULL, 'S'},
 		{"hash-token", required_argument, NULL, 'H'},
+		{"x-token", required_argument, NULL, 'X'},
+		{"signature-key", required_argument, NULL, 'K'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
 	};
@@ -111,6 +119,12 @@ read_arguments(int argc, char **argv)
 				break;
 			case 'H':
 				sim_credentials.hash_token = optarg;
+				break;
+			case 'X':
+				sim_credentials.x_token = optarg;
+				break;
+			case 'K':
+				sim_credentials.signature_key = optarg;
 				break;
 			case 'h':
 				usage(stdout);

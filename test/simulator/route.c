@@ -4,6 +4,7 @@
  */
 #include "bill24.h"
 #include "control.h"
+#include "paycombat.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,12 @@ static const SimRoute routes[] = {
 	{"GET", "/on_boarding/get_available_bank", bill24_get_banks, bill24_bearer},
 	{"POST", "/on_boarding/add_link_account", bill24_add_link_account, bill24_bearer},
 	{"POST", "/on_boarding/verify_linked_account", bill24_verify_linked_account, bill24_bearer},
+
+	{"POST", "/api/v1/customer/create", paycombat_create, paycombat_guard},
+	{"PATCH", "/api/v1/customer/update", paycombat_update, paycombat_guard},
+	{"GET", "/api/v1/customer/customer/{customer_id}", paycombat_get, paycombat_guard},
+	{"PATCH", "/api/v1/customer/disable/{customer_id}", paycombat_disable, paycombat_guard},
+	{"DELETE", "/api/v1/customer/customer/{customer_id}", paycombat_delete, paycombat_guard},
 
 	{"POST", "/_sim/reset", control_reset, NULL},
 	{"GET", "/_sim/stats", control_stats, NULL},

@@ -39,6 +39,29 @@ typedef enum SimCloseAfter
 	SIM_CLOSE_SILENT			/* without a word, as a proxy's timeout does */
 } SimCloseAfter;
 
+/* In which shape PayCombat's answers come. */
+typedef enum SimEnvelope
+{
+	SIM_ENVELOPE_DOCUMENTED,	/* as the page of each operation shows */
+	SIM_ENVELOPE_SINGLE,
+	SIM_ENVELOPE_DOUBLE
+} SimEnvelope;
+
+/* Of which text PayCombat computes a signature. */
+typedef enum SimSignature
+{
+	SIM_SIGNATURE_RAW,			/* the bytes that came */
+	SIM_SIGNATURE_RESERIALIZED	/* JSON.stringify(JSON.parse()) of them */
+} SimSignature;
+
+/* What PayCombat wants as the signature of PATCH without a body. */
+typedef enum SimBodyless
+{
+	SIM_BODYLESS_NONE,			/* nothing */
+	SIM_BODYLESS_EMPTY,			/* that of the empty text */
+	SIM_BODYLESS_OBJECT			/* that of {} */
+} SimBodyless;
+
 typedef struct SimConfig
 {
 	int64_t		latency_ms;		/* each answer waits this long */
@@ -52,6 +75,10 @@ typedef struct SimConfig
 	int64_t		keepalive_timeout_s;	/* 0: idle connections stay */
 	int			page_quirk;		/* SimPageQuirk */
 	int			close_after;	/* SimCloseAfter */
+	int			paycombat_envelope; /* SimEnvelope */
+	int			paycombat_signature;	/* SimSignature */
+	int			paycombat_bodyless; /* SimBodyless */
+	bool		paycombat_unique;	/* refuse a reference that is taken */
 	bool		record;			/* keep the last requests */
 } SimConfig;
 
@@ -61,6 +88,8 @@ typedef struct SimCredentials
 	const char *client_id;
 	const char *secret;
 	const char *hash_token;
+	const char *x_token;		/* PayCombat's */
+	const char *signature_key;
 } SimCredentials;
 
 extern SimConfig sim_config;
@@ -105,6 +134,8 @@ extern unsigned char *sim_base64_decode(const char *text, size_t *size);
 extern unsigned char *sim_gzip(const void *bytes, size_t size, size_t *packed);
 extern bool sim_utf8_valid(const char *text, size_t size);
 extern size_t sim_utf8_length(const char *text);
+extern void sim_hmac_sha256(const char *key, const char *text, size_t size,
+							unsigned char *digest);
 extern void sim_hmac_sha512(const char *key, const char *text,
 							unsigned char *digest);
 

@@ -35,7 +35,7 @@ SELECT obj_description(oid, 'pg_extension') <> '' AS commented FROM pg_extension
 
 -- every function ends with the server, or with what can be left out behind it, unless it is about jobs, which have one
 SELECT p.oid::regprocedure AS without_server FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
-WHERE p.proname NOT IN ('bill24_fdw_validator', 'bill24_customer_trigger', 'bill24_wait', 'bill24_retry', 'bill24_cancel',
+WHERE p.proname NOT IN ('bill24_fdw_validator', 'paycombat_fdw_validator', 'bill24_customer_trigger', 'bill24_wait', 'bill24_retry', 'bill24_cancel',
 	'bill24_resolve', 'bill24_work', 'bill24_adopt_outbox') AND p.pronamespace <> 'bill24'::regnamespace AND NOT 'server' = ANY (p.proargnames);
 
 -- every operation has its function, and every function that is none of the few others its operation
@@ -53,7 +53,8 @@ END $$;
 SELECT o AS operation, p.oid::regprocedure AS function
 FROM operations() o FULL JOIN (member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid)
 	ON p.proname = 'bill24_' || o
-WHERE o IS NULL OR p.oid IS NULL ORDER BY p.proname COLLATE "C";
+-- those of PayCombat are in paycombat.sql
+WHERE (o IS NULL OR p.oid IS NULL) AND p.proname !~ '^paycombat_' ORDER BY p.proname COLLATE "C";
 SELECT count(*) AS operations FROM operations();
 
 -- it cannot go while it is used, and takes its servers along if told to

@@ -58,7 +58,9 @@ INSERT INTO calls (call) VALUES
 -- none is forgotten
 SELECT proname FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-WHERE extname = 'bill24' AND prokind = 'f' AND prorettype <> 'trigger'::regtype AND proname <> 'bill24_fdw_validator'
+WHERE extname = 'bill24' AND prokind = 'f' AND prorettype <> 'trigger'::regtype AND proname !~ '_fdw_validator$'
+	-- those of PayCombat are in paycombat.sql
+	AND proname !~ '^paycombat_'
 	AND pronamespace <> 'bill24'::regnamespace AND NOT EXISTS (SELECT FROM calls WHERE split_part(call, '(', 1) = proname);
 SELECT sync_code FROM bill24_create_customer('C0001', 'Customer A', wallets => '[{"name": "Riel", "currency": "KHR"}]');
 

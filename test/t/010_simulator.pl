@@ -7,7 +7,7 @@ use strict;
 use warnings;
 use utf8;
 
-use Digest::SHA qw(hmac_sha512_base64);
+use Digest::SHA qw(hmac_sha256_hex hmac_sha512_base64);
 use Encode qw(encode_utf8);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
@@ -937,6 +937,55 @@ subtest 'sub-billers' => sub {
 	reset_simulator();
 };
 
+subtest 'PayCombat' => sub {
+	my $directory = tempdir(CLEANUP => 1);
+	my $before = $sim;
+	$sim = start('--x-token', 'T', '--signature-key', 'K', '--journal', "$directory/journal");
+	my $base = '/api/v1/customer';
+	my $signed = sub {
+		my ($method, $path, $body, $over) = @_;
+		return call($method, "$base/$path", $body, 'X-token' => 'T',
+			defined $over ? (signature => hmac_sha256_hex($over, 'K')) : ());
+	};
+	my $body = encode_utf8('{"type":"individual","description":"ក/x","organization_reference_id":"P1","metadata":{"n":10.0,"a":1}}');
+	is(call('POST', "$base/create", $body)->{status}, 401, 'no token');
+	is(call('POST', "$base/create", $body, 'X-token' => 'U', signature => hmac_sha256_hex($body, 'K'))->{status}, 401, 'a wrong token');
+	is($signed->('POST', 'create', $body)->{status}, 401, 'no signature');
+	is($signed->('POST', 'create', $body, "$body ")->{status}, 401, 'a wrong signature');
+	is(effects('P1')->{created}, 0, 'nothing was done');
+	my $answer = $signed->('POST', 'create', $body, $body);
+	is($answer->{status}, 200, 'signed');
+	ok($answer->{json}{status}, 'a success');
+	my $id = $answer->{json}{data}{customer_id};
+	like($id, qr/^customer_[0-9a-f]{32}$/, 'an id');
+	is($answer->{json}{data}{description}, 'ក/x', 'as it was sent');
+	config(paycombat_signature => 'reserialized');
+	is($signed->('POST', 'create', $body, $body)->{status}, 401, 'the other reading');
+	(my $again = $body) =~ s/10\.0/10/;
+	is($signed->('POST', 'create', $body, $again)->{status}, 200, 'of what was read');
+	is(effects('P1')->{created}, 2, 'a reference may be taken');
+	config(paycombat_unique => JSON::PP::true, paycombat_signature => 'raw');
+	is($signed->('POST', 'create', $body, $body)->{status}, 409, 'or not');
+	is($signed->('POST', 'create', '{"type":"x"}', '{"type":"x"}')->{status}, 400, 'something is missing');
+	is($signed->('GET', "customer/$id")->{json}{data}{customer_id}, $id, 'get');
+	is($signed->('GET', 'customer/none')->{status}, 404, 'nobody');
+	is($signed->('PATCH', "disable/$id")->{json}{data}{data}{is_active}, JSON::PP::false, 'disable, in two envelopes');
+	config(paycombat_bodyless => 'empty', paycombat_envelope => 'single');
+	is($signed->('PATCH', "disable/$id")->{status}, 401, 'to be signed');
+	is($signed->('PATCH', "disable/$id", '', '')->{json}{data}{customer_id}, $id, 'signed, in one');
+	my $change = qq({"customer_id":"$id","description":""});
+	is($signed->('PATCH', 'update', $change, $change)->{json}{data}{description}, undef, 'an empty text clears');
+	stop($sim);
+	$sim = start('--x-token', 'T', '--signature-key', 'K', '--journal', "$directory/journal");
+	$answer = $signed->('GET', "customer/$id")->{json}{data};
+	is_deeply([ @$answer{qw(is_active description)}, $answer->{metadata}{a} ], [ JSON::PP::false, undef, 1 ], 'the journal has it all');
+	is($signed->('DELETE', "customer/$id")->{json}{data}{data}{customer_id}, $id, 'delete');
+	is($signed->('GET', "customer/$id")->{status}, 404, 'it is gone');
+	is_deeply([ @{ effects('P1') }{qw(created updated deleted)} ], [ 2, 3, 1 ], 'all is counted');
+	stop($sim);
+	$sim = $before;
+};
+
 subtest 'control' => sub {
 	my $start = get('/_sim/config');
 	my $settings = {
@@ -951,6 +1000,10 @@ subtest 'control' => sub {
 		keepalive_timeout_s => 9,
 		page_quirk => 'endless',
 		close_after => 'silent',
+		paycombat_envelope => 'double',
+		paycombat_signature => 'reserialized',
+		paycombat_bodyless => 'object',
+		paycombat_unique => JSON::PP::true,
 		record => JSON::PP::true
 	};
 	is_deeply(control('config', $settings), $settings, 'every setting');
@@ -959,6 +1012,7 @@ subtest 'control' => sub {
 		{ latency_ms => -1 },
 		{ nonsense => 1 },
 		{ page_quirk => 'x' },
+		{ paycombat_envelope => 'x' },
 		{ record => 1 })
 	{
 		my $response = call('POST', '/_sim/config', $wrong);

@@ -18,8 +18,14 @@ my %secret = (
 	client_id => 'Kundennummer_qzXw81',
 	secret => 'Geheim!s5Vt9-LpQ2/rW8+dB4=xN7_jK3zYh6Mc1',
 	hash_token => 'HashHash.gT5uY8wE2rQ9pLkJ4hGfDsA7zXcVbNm3');
+
+# The other provider's, a token as long as the real ones.
+my %secret_of_paycombat = (
+	x_token => 'snd_' . join('', map { sprintf('eyJ%02dQx7_Wv9-', $_) . 'Kd3/Zt5+Lm8=' } 10 .. 19),
+	signature_key => 'Schluessel~q7Rb4Wm9Tx2Vn6Yc1Zp8Ls3Kd5');
 my @arguments = map { my $o = $_; $o =~ tr/_/-/; $o = 'merchant-token' if $o eq 'token';
 	("--$o", $secret{$_}) } sort keys %secret;
+push @arguments, '--x-token', $secret_of_paycombat{x_token}, '--signature-key', $secret_of_paycombat{signature_key};
 my $sim = start_simulator(@arguments, '--journal', "$dir/journal");
 $sim->post('/_sim/seed', { count => 100, prefix => 'C', balance => 500 });
 $sim->post('/_sim/seed_bills',
@@ -27,6 +33,9 @@ $sim->post('/_sim/seed_bills',
 
 my $file = "$dir/credentials.json";
 credentials(encode_json(\%secret));
+my $file_of_paycombat = "$dir/paycombat.json";
+Bill24Test::write_file($file_of_paycombat, encode_json(\%secret_of_paycombat));
+chmod(0600, $file_of_paycombat);
 
 sub credentials
 {
@@ -70,9 +79,14 @@ $quiet->ok(q{SET log_statement = none; SET log_min_duration_statement = -1;
 $quiet->ok('SET pg_stat_statements.track_utility = off') if $has_statements;
 my $inline = join(', ', map { "$_ '$secret{$_}'" } sort keys %secret);
 $quiet->ok("CREATE SERVER inline $server; CREATE USER MAPPING FOR PUBLIC SERVER inline OPTIONS ($inline)");
+my $server_of_paycombat = $server =~ s/WRAPPER bill24/WRAPPER paycombat/r;
+$inline = join(', ', map { "$_ '$secret_of_paycombat{$_}'" } sort keys %secret_of_paycombat);
+$quiet->ok("CREATE SERVER paycombat_inline $server_of_paycombat; CREATE USER MAPPING FOR PUBLIC SERVER paycombat_inline OPTIONS ($inline)");
 $quiet->end;
+$session->ok("CREATE SERVER paycombat $server_of_paycombat;"
+	  . "CREATE USER MAPPING FOR PUBLIC SERVER paycombat OPTIONS (credentials_file '$file_of_paycombat')");
 $session->ok('CREATE ROLE ordinary LOGIN;'
-	  . 'GRANT USAGE ON FOREIGN SERVER bill24, inline TO ordinary;'
+	  . 'GRANT USAGE ON FOREIGN SERVER bill24, inline, paycombat, paycombat_inline TO ordinary;'
 	  . 'CREATE ROLE stranger LOGIN');
 my $ordinary = Bill24Session->new($node, user => 'ordinary');
 
@@ -134,6 +148,65 @@ foreach my $account ('bill24', 'inline')
 	note("$account: " . join(', ', map { "$_ $sqlstate{$_} times" } sort keys %sqlstate));
 	cmp_ok($sqlstate{'00000'}, '>=', 15, "$account: operations succeed");
 	cmp_ok(keys %sqlstate, '>=', 4, "$account: and fail in several ways");
+}
+
+# The other provider.
+foreach my $account ('paycombat', 'paycombat_inline')
+{
+	my %sqlstate;
+
+	foreach my $call (
+		"paycombat_create_customer('individual', '$marker', organization_reference_id => '$account', server => '$account')",
+		"paycombat_create_customer('individual', '$marker', '{}', server => '$account')",
+		"paycombat_get_customer(organization_reference_id => '$account', server => '$account')",
+		"paycombat_get_customer('nobody', server => '$account')",
+		"paycombat_update_customer(organization_reference_id => '$account', description => 'Other', server => '$account')",
+		"paycombat_disable_customer(organization_reference_id => '$account', server => '$account')",
+		"paycombat_delete_customer(organization_reference_id => '$account', server => '$account')",
+		"paycombat_check('$account')",
+		"paycombat_verify_webhook('x', 'y', '$account')",
+		"paycombat_enqueue('create_customer', '{\"type\": \"x\", \"description\": \"y\", \"organization_reference_id\": \"job-$account\"}', '$account')",
+		"paycombat_preview('create_customer', '{\"type\": \"x\", \"description\": \"y\"}', '$account')",
+		"bill24_preview('disable_customer', '{\"customer_id\": \"x\"}', '$account')",
+		"bill24_get_customer('x', '$account')")
+	{
+		$sqlstate{ ask($ordinary, "SELECT $call")->{sqlstate} }++;
+	}
+	ask($session, "SELECT paycombat_request('GET', '/nowhere', server => '$account')");
+	ask($session, "SELECT paycombat_request('POST', '/_sim/config', '{\"record\": false}', '$account')");
+	note("$account: " . join(', ', map { "$_ $sqlstate{$_} times" } sort keys %sqlstate));
+	cmp_ok($sqlstate{'00000'}, '>=', 9, "$account: operations succeed");
+	cmp_ok(keys %sqlstate, '>=', 4, "$account: and fail in several ways");
+
+	# A server that lies, to a call and to the worker.
+	foreach my $secret (sort values %secret_of_paycombat)
+	{
+		my $n = 0;
+
+		foreach my $lie (
+			[ 400, { status => JSON::PP::false(), message => $secret } ], [ 401, { message => [ "X-token: $secret" ] } ],
+			[ 422, { message => 'x' x (256 - 20) . $secret } ], [ 400, ('x ' x 100) . $secret ], [ 403, $secret ],
+			[ 409, "{\"$secret" ], [ 200, $secret ], [ 200, [ $secret ] ], [ 200, "<html>$secret</html>" ], [ 500, $secret ],
+			[ 200, { status => JSON::PP::true(), message => $secret, data => $secret } ],
+			[ 200, { status => $secret } ],
+			[ 200, { status => JSON::PP::true(), data => { customer_id => 'c', is_active => $secret } } ],
+			[ 200, { status => JSON::PP::true(), data => { customer_id => 'c', created_at => $secret } } ],
+			[ 200, { status => JSON::PP::true(), data => { request_id => 'r', status_code => $secret, data => { } } } ])
+		{
+			my ($status, $answer) = @$lie;
+			my $body = ref $answer ? encode_json($answer) : $answer;
+
+			$n++;
+			$sim->post('/_sim/fault', { kind => 'body', body => $body, status => $status, count => 2, path => '/api/v1/customer/create' });
+			ask($ordinary, "SELECT (paycombat_create_customer('individual', 'x', server => '$account')).customer_id");
+			my $id = ask($ordinary, "SELECT paycombat_enqueue('create_customer',"
+				  . " jsonb_build_object('type', 'x', 'description', 'y', 'organization_reference_id', 'lie-$account-' || gen_random_uuid()), '$account')")->{rows};
+			wait_until("job $id is answered", sub { $ordinary->query("SELECT attempts > 0 AND state <> 'sending' FROM bill24.outbox WHERE id = $id")->{rows} eq 't' });
+			$sim->post('/_sim/clear_faults');
+			ask($ordinary, "SELECT state, sqlstate, error FROM bill24.outbox WHERE id = $id");
+		}
+		cmp_ok($n, '>=', 15, "$account: lies");
+	}
 }
 
 # What was used: the simulator wrote down each token that it gave.
@@ -231,7 +304,7 @@ foreach my $text (
 	encode_json({ %secret, secret => [ $secret{secret} ] }),
 	substr(encode_json(\%secret), 0, -5), "$secret{secret}\n",
 	"[\"$secret{secret}\"]", '"' . $secret{secret} . '"',
-	encode_json({ secret => $secret{secret} }))
+	encode_json({ secret => $secret{secret} }), encode_json({ %secret, %secret_of_paycombat }))
 {
 	credentials($text);
 	is(ask($ordinary, sprintf($call, 'bill24'))->{sqlstate}, '28000',
@@ -244,8 +317,12 @@ is(ask($ordinary, sprintf($call, 'bill24'))->{sqlstate}, '28000',
 	'a file of credentials that others can read');
 chmod(0600, $file);
 
-# What can be seen: by the administrator in statistics, by others in catalogs.
+%secret = (%secret, %secret_of_paycombat);
 my %place;
+$place{'rows of the outbox and of customers'} = $session->ok('SELECT to_json(o) FROM bill24.outbox o')
+  . $session->ok('SELECT to_json(c) FROM bill24.paycombat_customer c');
+
+# What can be seen: by the administrator in statistics, by others in catalogs.
 $place{'errors and results'} = $told;
 $place{pg_stat_activity} =
   $session->ok('SELECT to_json(a) FROM pg_stat_activity a');

@@ -9,6 +9,9 @@
 
 #include "codec.h"
 
+/* Bill24's rows are the first; test_paycombat.c is about the others. */
+#define BILL24_COUNT B24_EP_paycombat_create_customer
+
 #define BASE "https://api.example"
 
 static const B24Secrets secrets = {
@@ -229,7 +232,7 @@ check_headers(const B24Request *request, const char *authorization)
 static void
 test_every_row_has_an_expectation_here(void **state)
 {
-	for (int i = 0; i < B24_EP_COUNT; i++)
+	for (int i = 0; i < BILL24_COUNT; i++)
 	{
 		if (expectation_of(b24_endpoints[i].name) == NULL)
 			fail_msg("test_codec.c expects nothing of operation \"%s\"",
@@ -237,13 +240,13 @@ test_every_row_has_an_expectation_here(void **state)
 	}
 	for (size_t i = 0; i < COUNT(expectations); i++)
 		assert_non_null(b24_endpoint_find(expectations[i].name));
-	assert_int_equal(COUNT(expectations), B24_EP_COUNT);
+	assert_int_equal(COUNT(expectations), BILL24_COUNT);
 }
 
 static void
 test_every_row_is_complete_and_unique(void **state)
 {
-	for (int i = 0; i < B24_EP_COUNT; i++)
+	for (int i = 0; i < BILL24_COUNT; i++)
 	{
 		const B24Endpoint *endpoint = &b24_endpoints[i];
 
@@ -268,7 +271,7 @@ test_every_row_is_complete_and_unique(void **state)
 static void
 test_every_row_gives_the_documented_request(void **state)
 {
-	for (int i = 0; i < B24_EP_COUNT; i++)
+	for (int i = 0; i < BILL24_COUNT; i++)
 	{
 		const B24Endpoint *endpoint = &b24_endpoints[i];
 		const struct Expectation *expected = expectation_of(endpoint->name);

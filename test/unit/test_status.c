@@ -45,7 +45,7 @@ test_only_what_had_no_effect_may_be_retried_freely(void **state)
 	for (int i = 0; i < B24_STATUS_COUNT; i++)
 	{
 		bool		harmless = i == B24_NO_MEMORY || i == B24_UNREACHABLE ||
-			i == B24_THROTTLED || i == B24_CIRCUIT_OPEN;
+			i == B24_THROTTLED || i == B24_CIRCUIT_OPEN || i == B24_KEY_REFUSED;
 		bool		unknown = i == B24_NO_ANSWER || i == B24_NONSENSE ||
 			i == B24_TOO_LARGE || i == B24_SERVER_ERROR;
 		B24Retry	retry = b24_status_info(i)->retry;

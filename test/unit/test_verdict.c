@@ -23,7 +23,7 @@ sent(const char *name, int attempt, B24Status status)
 {
 	B24Reply	reply = {.status = status};
 
-	return b24_verdict_sent(operation(name), attempt, &reply);
+	return b24_verdict_sent(operation(name), attempt, &reply, false);
 }
 
 static B24Verdict
@@ -62,7 +62,7 @@ test_what_may_have_been_done_is_not_sent_again_blindly(void **state)
 		for (int status = 0; status < B24_STATUS_COUNT; status++)
 		{
 			B24Verdict	verdict = sent(changes[i], 3, status);
-			B24Step		step = b24_step(operation(changes[i]), true);
+			B24Step		step = b24_step(operation(changes[i]), true, false);
 
 			if (b24_status_info(status)->retry != B24_RETRY_AFTER_LOOKUP)
 				continue;
@@ -77,14 +77,14 @@ test_what_may_have_been_done_is_not_sent_again_blindly(void **state)
 static void
 test_how_an_unknown_outcome_is_found_out(void **state)
 {
-	assert_int_equal(b24_step(operation("create_customer"), true), B24_STEP_LOOK_UP);
-	assert_int_equal(b24_step(operation("update_customer"), true), B24_STEP_SEND);
-	assert_int_equal(b24_step(operation("delete_customer"), true), B24_STEP_SEND);
-	assert_int_equal(b24_step(operation("settle_payment"), true), B24_STEP_LOOK_UP);
-	assert_int_equal(b24_step(operation("onboard_sub_biller"), true), B24_STEP_PARK);
-	assert_int_equal(b24_step(operation("add_link_account"), true), B24_STEP_PARK);
+	assert_int_equal(b24_step(operation("create_customer"), true, false), B24_STEP_LOOK_UP);
+	assert_int_equal(b24_step(operation("update_customer"), true, false), B24_STEP_SEND);
+	assert_int_equal(b24_step(operation("delete_customer"), true, false), B24_STEP_SEND);
+	assert_int_equal(b24_step(operation("settle_payment"), true, false), B24_STEP_LOOK_UP);
+	assert_int_equal(b24_step(operation("onboard_sub_biller"), true, false), B24_STEP_PARK);
+	assert_int_equal(b24_step(operation("add_link_account"), true, false), B24_STEP_PARK);
 	for (size_t i = 0; i < COUNT(changes); i++)
-		assert_int_equal(b24_step(operation(changes[i]), false), B24_STEP_SEND);
+		assert_int_equal(b24_step(operation(changes[i]), false, false), B24_STEP_SEND);
 }
 
 /* Every operation that is looked up has all that is needed for it. */
@@ -154,7 +154,7 @@ test_a_failed_login_is_no_refusal(void **state)
 		B24Reply	reply = {.status = status, .of_login = true};
 		B24Problem	problem;
 
-		assert_int_equal(b24_verdict_sent(operation("settle_payment"), 1, &reply),
+		assert_int_equal(b24_verdict_sent(operation("settle_payment"), 1, &reply, false),
 						 B24_VERDICT_RETRY);
 		assert_int_equal(b24_verdict_looked_up(operation("settle_payment"), NULL,
 											   &reply, &problem), B24_VERDICT_UNKNOWN);
