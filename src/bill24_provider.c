@@ -287,6 +287,7 @@ const B24Provider b24_bill24 = {
 	.identity = 2,
 	.needed = 3,
 	.login = login,
+	.look = &b24_endpoints[B24_EP_get_customer],
 	.sign = sign,
 	.decode = decode,
 };

@@ -37,7 +37,7 @@ typedef enum B24Found
 	B24_FOUND_NONSENSE			/* no answer to what was asked */
 } B24Found;
 
-/* What its success tells the mirror about the customer in "sync_code". */
+/* What its success tells the mirror about the customer of our key. */
 typedef enum B24Tells
 {
 	B24_TELLS_NOTHING,

@@ -127,7 +127,8 @@ B24_SPECIAL(paycombat_create_customer,
 	.provider = &b24_paycombat, .method = "POST", .path = "/api/v1/customer/create",
 	.path_option = "create_customer_path", .result = "data", .changes = true,
 	.key = "organization_reference_id", .adjust = b24_paycombat_create,
-	.recovery = B24_RECOVER_BY_HAND, .may_resend = true, .keeps = B24_KEEPS_CUSTOMER)
+	.recovery = B24_RECOVER_BY_HAND, .may_resend = true, .keeps = B24_KEEPS_CUSTOMER,
+	.tells = B24_TELLS_CREATED)
 
 /* Update Customer; its answer is not documented */
 B24_SPECIAL(paycombat_update_customer,
@@ -135,21 +136,24 @@ B24_SPECIAL(paycombat_update_customer,
 	.path_option = "update_customer_path", .result = "data", .changes = true,
 	.key = "organization_reference_id", .remote_key = "customer_id",
 	.adjust = b24_paycombat_update,
-	.recovery = B24_RECOVER_RESEND, .keeps = B24_KEEPS_CUSTOMER)
+	.recovery = B24_RECOVER_RESEND, .keeps = B24_KEEPS_CUSTOMER,
+	.tells = B24_TELLS_UPDATED)
 
 /* Get Detail Customer by Id; "customer" twice, as printed */
 B24_SPECIAL(paycombat_get_customer,
 	.provider = &b24_paycombat, .method = "GET", .path = "/api/v1/customer/customer/{customer_id}",
 	.path_option = "get_customer_path", .bare = true, .result = "data",
 	.key = "organization_reference_id", .remote_key = "customer_id",
-	.keeps = B24_KEEPS_CUSTOMER)
+	.keeps = B24_KEEPS_CUSTOMER,
+	.tells = B24_TELLS_READ)
 
 /* Disable Customer: PATCH without a body */
 B24_SPECIAL(paycombat_disable_customer,
 	.provider = &b24_paycombat, .method = "PATCH", .path = "/api/v1/customer/disable/{customer_id}",
 	.path_option = "disable_customer_path", .bare = true, .result = "data", .changes = true,
 	.key = "organization_reference_id", .remote_key = "customer_id",
-	.recovery = B24_RECOVER_RESEND, .keeps = B24_KEEPS_CUSTOMER)
+	.recovery = B24_RECOVER_RESEND, .keeps = B24_KEEPS_CUSTOMER,
+	.tells = B24_TELLS_UPDATED)
 
 /*
  * Delete Customer.  Only an older copy of the page shows a path,
@@ -160,6 +164,7 @@ B24_SPECIAL(paycombat_delete_customer,
 	.path_is_guess = true,
 	.path_option = "delete_customer_path", .bare = true, .result = "data", .changes = true,
 	.key = "organization_reference_id", .remote_key = "customer_id",
-	.recovery = B24_RECOVER_RESEND, .keeps = B24_KEEPS_TOMBSTONE)
+	.recovery = B24_RECOVER_RESEND, .keeps = B24_KEEPS_TOMBSTONE,
+	.tells = B24_TELLS_GONE)
 
 /* clang-format on */

@@ -99,19 +99,19 @@ b24_errand_read(B24Errand *errand, const B24Claim *claim)
  * The arguments in the order of the function's, where that counts, and with
  * the provider's own key, where that is missing.
  */
-static B24Status
-complete(B24Errand *errand, const B24Account *account, B24Problem *problem)
+B24Status
+b24_errand_complete(const B24Endpoint *endpoint, B24Json **arguments,
+					const B24Account *account, B24Problem *problem)
 {
-	const B24Endpoint *endpoint = errand->endpoint;
 	const B24Signature *signature;
 
 	if (!endpoint->provider->keeps_order)
 		return B24_OK;
 	signature = b24_operation(endpoint->name, endpoint->provider,
 							  get_extension_oid("bill24", false), &endpoint);
-	b24_arguments_order(signature, &errand->arguments);
-	return b24_paycombat_customer_complete(account, endpoint, signature,
-										   &errand->arguments, problem);
+	b24_arguments_order(signature, arguments);
+	return b24_paycombat_customer_complete(account, endpoint, signature, arguments,
+										   problem);
 }
 
 /*
@@ -145,7 +145,7 @@ b24_errand_prepare(B24Errand *errand, B24Exchange *exchange)
 		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
 		return false;
 	}
-	if (complete(errand, account, &problem) != B24_OK)
+	if (b24_errand_complete(endpoint, &errand->arguments, account, &problem) != B24_OK)
 	{
 		b24_errand_end(errand, B24_VERDICT_PARKED, &problem);
 		return false;
@@ -254,6 +254,7 @@ b24_errand_keep(const B24Errand *errand, const char *server)
 {
 	if (errand->verdict == B24_VERDICT_DONE && errand->job != NULL &&
 		!errand->looking_up && !errand->unsent &&
+		errand->endpoint->keeps != B24_KEEPS_NOTHING &&
 		!b24_repeats_secret(&errand->job->exchange->account->secrets,
 							errand->job->reply.result))
 		b24_paycombat_customer_keep(server, errand->account, errand->endpoint,

@@ -40,6 +40,8 @@ typedef struct B24Errand
 extern B24Errand *b24_errand_new(MemoryContext parent, const B24Claim *claim);
 extern bool b24_errand_read(B24Errand *errand, const B24Claim *claim);
 extern bool b24_errand_prepare(B24Errand *errand, B24Exchange *exchange);
+extern B24Status b24_errand_complete(const B24Endpoint *endpoint, B24Json **arguments,
+									 const B24Account *account, B24Problem *problem);
 extern void b24_errand_end(B24Errand *errand, B24Verdict verdict,
 						   const B24Problem *problem);
 extern void b24_errand_answered(B24Errand *errand);

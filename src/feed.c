@@ -294,7 +294,7 @@ b24_feed(const B24Job *job, TimestampTz asked_at)
 	if (b24_told(job->endpoint, job->arguments, job->reply.result, account->userid,
 				 GetCurrentTimestamp(), &told))
 	{
-		if (reads)
+		if (reads && job->endpoint->keeps == B24_KEEPS_NOTHING)
 			feed_answer(job, &told, asked_at);
 		else
 			note_told(account->serverid, &told);

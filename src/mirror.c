@@ -171,7 +171,8 @@ schedule(Row *row, const B24ServerSettings *settings, bool may_group, TimestampT
 		return;
 	}
 	row->again_at = 0;
-	row->joins = may_group && row->interval_s >= settings->max_sync_s;
+	row->joins = may_group && row->look->keep == NULL &&
+		row->interval_s >= settings->max_sync_s;
 	row->next_look_at = row->joins ? 0 : b24_jittered(now, row->interval_s);
 }
 
@@ -235,7 +236,9 @@ write_copies(const char *server, Row *const *rows, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		if (!rows[i]->news)
+		if (rows[i]->look->keep != NULL && rows[i]->failures == 0)
+			rows[i]->look->keep(rows[i]->look);
+		if (!rows[i]->news || rows[i]->look->keep != NULL)
 			continue;
 		looks[n] = rows[i]->look;
 		known[n++] = rows[i]->has_digest;

@@ -29,6 +29,13 @@ typedef struct B24Look
 	const char *error;
 	bool		patient;		/* failed in a way that does not pass soon */
 
+	/*
+	 * Keeps what was found, where that is not in the copies; NULL where it is.
+	 * Called for every look that did not fail, with the customer's row locked.
+	 */
+	void		(*keep) (const struct B24Look *look);
+	void	   *user;			/* for it */
+
 	/* of the group that it was looked at with; 0 and 0 if with none */
 	int64		group;
 	TimestampTz group_looked_at;

@@ -244,6 +244,7 @@ const B24Provider b24_paycombat = {
 	.credentials = credentials,
 	.identity = 1,
 	.needed = 2,
+	.look = &b24_endpoints[B24_EP_paycombat_get_customer],
 	.sign = sign,
 	.decode = decode,
 };

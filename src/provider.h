@@ -78,6 +78,9 @@ struct B24Provider
 	int			identity;
 	int			needed;
 
+	/* The operation that tells how a customer is, by our key. */
+	const B24Endpoint *look;
+
 	/* Arguments of the login request; NULL for providers without one. */
 	B24Status	(*login) (const B24Secrets *secrets, const char *refresh,
 						  B24Json *wire, B24Problem *problem);

@@ -76,7 +76,7 @@ b24_told(const B24Endpoint *endpoint, const B24Json *arguments,
 	if (tells == B24_TELLS_NOTHING)
 		return false;
 	memset(told, 0, sizeof(*told));
-	told->sync_code = text_of(arguments, "sync_code");
+	told->sync_code = text_of(arguments, endpoint->key != NULL ? endpoint->key : "sync_code");
 	if (told->sync_code == NULL || told->sync_code[0] == '\0')
 		return false;
 	told->owner = owner;

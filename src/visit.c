@@ -10,6 +10,7 @@
 #include "common/hashfn.h"
 #include "compat.h"
 
+#include "paycombat_customer.h"
 #include "report.h"
 #include "text.h"
 #include "visit.h"
@@ -92,6 +93,23 @@ find_sender(B24Visit *visit, B24Destination *server, B24Inbox *inbox)
 	return true;
 }
 
+/* Keeps a customer that is not in the copies. */
+static void
+keep(const B24Look *look)
+{
+	const B24Visit *visit = look->user;
+	const B24Job *job = visit->job;
+	const B24Account *account = visit->sender->account;
+
+	if (look->outcome == B24_LOOK_GONE)
+		b24_paycombat_customer_keep(account->server, account->number,
+									&b24_endpoints[B24_EP_paycombat_delete_customer],
+									job->arguments, NULL, LOG);
+	else if (!b24_repeats_secret(&account->secrets, job->reply.result))
+		b24_paycombat_customer_keep(account->server, account->number, job->endpoint,
+									job->arguments, job->reply.result, LOG);
+}
+
 /*
  * Makes the request (page "Get Customer Details").  False if there is none, and
  * the visit is at its end with a failure.
@@ -101,6 +119,8 @@ b24_visit_prepare(B24Visit *visit, B24Destination *server, B24Inbox *inbox)
 {
 	const char *code = visit->look.sync_code;
 	int			length = strlen(code);
+	const B24Account *account;
+	const B24Endpoint *endpoint;
 	MemoryContext old;
 	B24Problem	problem;
 
@@ -116,15 +136,46 @@ b24_visit_prepare(B24Visit *visit, B24Destination *server, B24Inbox *inbox)
 	old = MemoryContextSwitchTo(visit->context);
 	visit->utf8_code = b24_text_to_utf8(code, length, &length);
 	MemoryContextSwitchTo(old);
-	visit->job = b24_job_new(visit->sender->exchange, &b24_endpoints[B24_EP_get_customer]);
+	account = visit->sender->account;
+	endpoint = account->provider->look;
+	visit->job = b24_job_new(visit->sender->exchange, endpoint);
 	visit->job->user = visit;
-	if (!b24_json_put(visit->job->arguments, "sync_code",
+	visit->look.user = visit;
+	visit->look.keep = endpoint->keeps != B24_KEEPS_NOTHING ? keep : NULL;
+	if (!b24_json_put(visit->job->arguments, endpoint->key != NULL ? endpoint->key : "sync_code",
 					  b24_json_new_string(visit->utf8_code, length)))
 		b24_problem(&problem, B24_NO_MEMORY, "out of memory");
-	else if (b24_job_encode(visit->job, &problem) == B24_OK)
+	else if (b24_errand_complete(endpoint, &visit->job->arguments, account, &problem) == B24_OK &&
+			 b24_job_encode(visit->job, &problem) == B24_OK)
 		return true;
 	fail(visit, problem.status, b24_text_for_message(problem.text));
 	return false;
+}
+
+/* What the answer says, in a number; false if it cannot be read. */
+static bool
+read_answer(B24Visit *visit, int64 *digest)
+{
+	const B24Json *result = visit->job->reply.result;
+	size_t		length = 0;
+	const char *text;
+
+	if (visit->look.keep == NULL)
+	{
+		if (!b24_seen_customer(result, visit->utf8_code, &visit->seen, &visit->problem))
+			return false;
+		*digest = visit->seen.digest;
+		return true;
+	}
+	text = b24_json_text(result, &length);
+	if (text == NULL)
+	{
+		b24_problem(&visit->problem, B24_NO_MEMORY, "out of memory");
+		return false;
+	}
+	*digest = (int64) hash_bytes_extended((const unsigned char *) text, length, 1);
+	visit->seen.digest = *digest;
+	return true;
 }
 
 /*
@@ -145,13 +196,11 @@ b24_visit_end(B24Visit *visit, long *wait_ms)
 	if (reply->status == B24_OK)
 	{
 		MemoryContext old = MemoryContextSwitchTo(visit->context);
-		bool		is_readable = b24_seen_customer(reply->result, visit->utf8_code,
-													&visit->seen, &visit->problem);
+		bool		is_readable = read_answer(visit, &digest);
 
 		MemoryContextSwitchTo(old);
 		if (!is_readable)
 			return B24_VISIT_WRITE;
-		digest = visit->seen.digest;
 	}
 	else if (reply->status != B24_NOT_FOUND)
 		return B24_VISIT_WRITE;
