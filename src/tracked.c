@@ -82,7 +82,7 @@ b24_told(const B24Endpoint *endpoint, const B24Json *arguments,
 	told->owner = owner;
 	told->registers = tells != B24_TELLS_GONE;
 	told->wants = tells != B24_TELLS_READ;
-	told->changed_at = at;
+	told->changed_at = told->wants ? at : DT_NOBEGIN;
 	told->settled_at = tells == B24_TELLS_SETTLED ? at : DT_NOBEGIN;
 	told->sent_at = DT_NOBEGIN;
 	if (tells == B24_TELLS_CREATED || tells == B24_TELLS_UPDATED)

@@ -21,7 +21,7 @@ typedef struct B24Told
 	Oid			owner;			/* whose user mapping it was sent with */
 	bool		registers;		/* it is mirrored from now on, if it was not */
 	bool		wants;			/* it has to be looked at */
-	TimestampTz changed_at;		/* if so: when that was known */
+	TimestampTz changed_at;		/* if so: when that was known; else DT_NOBEGIN */
 	TimestampTz settled_at;		/* the last payment; DT_NOBEGIN if there is none */
 
 	/* what was sent of it; NULL: nothing, and what was sent before holds */
