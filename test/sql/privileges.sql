@@ -54,7 +54,11 @@ INSERT INTO calls (call) VALUES
 	('bill24_retry(0)'),
 	('bill24_cancel(0)'),
 	('bill24_resolve(0, ''done'')'),
-	('bill24_adopt_outbox()');
+	('bill24_adopt_outbox()'),
+	('bill24_track(''{C0001}'')'),
+	('bill24_refresh(''{C0001}'')'),
+	('bill24_wallet_balance(''C0001'')'),
+	('bill24_untrack(''{C0001}'')');
 -- none is forgotten
 SELECT proname FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
