@@ -25,6 +25,7 @@ typedef struct B24Untold
 	MemoryContext context;		/* of all of it; NULL: there is nothing */
 	B24Told    *told;
 	int			count;
+	TimestampTz again_at;		/* when to try again */
 } B24Untold;
 
 /* A role's account on a server, with its exchange. */

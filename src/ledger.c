@@ -494,7 +494,7 @@ b24_ledger_work(B24Delivery *d, bool claim)
 		begin(d, &store, true);
 		for (B24Destination *s = d->destinations; s != NULL; s = s->next)
 		{
-			if (s->ended.count > 0 || b24_tidings_are_left(s))
+			if (s->ended.count > 0 || b24_tidings_are_due(s))
 				write_results(d, s, s->ended.count);
 		}
 		if (claim)

@@ -17,6 +17,7 @@
 #include "utils/resowner.h"
 
 #include "tidings.h"
+#include "wake.h"
 
 /* So many customers' news are kept; whoever locks more waits for the next look. */
 #define MAX_LEFT 10000
@@ -27,7 +28,20 @@
  */
 #define LOCK_TIMEOUT "20ms"
 
-/* Is there something to be tried again? */
+/* After so many failures in a transaction, the rest waits for the next try. */
+#define MAX_FAILURES 10
+
+/* What was left out is tried again so often. */
+#define AGAIN_EVERY (1000 * INT64CONST(1000))
+
+/* Is it time to try something again? */
+bool
+b24_tidings_are_due(const B24Destination *server)
+{
+	return server->untold.count > 0 && GetCurrentTimestamp() >= server->untold.again_at;
+}
+
+/* Is there something to be tried again, now or later? */
 bool
 b24_tidings_are_left(const B24Destination *server)
 {
@@ -48,9 +62,9 @@ forget(B24Untold *untold)
 	memset(untold, 0, sizeof(*untold));
 }
 
-/* Keeps what was left out, for the time after the commit. */
+/* Keeps this for the time after the commit. */
 static void
-keep(B24Destination *server, const B24Told *told, int count)
+keep(B24Destination *server, const B24Told *told, int count, TimestampTz again_at)
 {
 	B24Untold  *kept = &server->untold_next;
 	MemoryContext old;
@@ -60,12 +74,11 @@ keep(B24Destination *server, const B24Told *told, int count)
 										  ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(kept->context);
 	kept->told = palloc(count * sizeof(B24Told));
+	kept->again_at = again_at;
 	for (int i = 0; i < count && kept->count < MAX_LEFT; i++)
 	{
 		B24Told    *t = &kept->told[kept->count];
 
-		if (!told[i].locked)
-			continue;
 		*t = told[i];
 		t->sync_code = copy_text(t->sync_code);
 		t->name = copy_text(t->name);
@@ -78,29 +91,28 @@ keep(B24Destination *server, const B24Told *told, int count)
 }
 
 /*
- * Writes it, and returns how much could not be, which is marked as locked:
- * after an error, all of it.
+ * Writes it in a subtransaction; what could not be written is marked as locked.
+ * False after an error, when nothing was.
  */
-static int
+static bool
 write_apart(B24Destination *server, B24Told *told, int count)
 {
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile int locked = 0;
+	volatile bool ok = true;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(old);
 	PG_TRY();
 	{
 		int			settings = NewGUCNestLevel();
-		int			left;
+		int			locked;
 
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		b24_tracked_told(server->name, &server->settings, false, told, count,
-						 &left);
+						 &locked);
 		AtEOXact_GUC(true, settings);
-		locked = left;
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -118,14 +130,49 @@ write_apart(B24Destination *server, B24Told *told, int count)
 				(errcode(error->sqlerrcode),
 				 errmsg("the mirror could not be told of deliveries: %s", error->message),
 				 errdetail("It is tried again.")));
-		for (int i = 0; i < count; i++)
-			told[i].locked = true;
-		locked = count;
+		ok = false;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = owner;
-	return locked;
+	return ok;
+}
+
+/*
+ * Writes it, after an error by halves, so that whoever is in the way of one
+ * customer holds up no other.
+ */
+static void
+write_by_halves(B24Destination *server, B24Told *told, int count, int *failures)
+{
+	if (count == 0)
+		return;
+	if (*failures < MAX_FAILURES)
+	{
+		if (write_apart(server, told, count))
+			return;
+		(*failures)++;
+		if (count > 1)
+		{
+			write_by_halves(server, told, count / 2, failures);
+			write_by_halves(server, told + count / 2, count - count / 2, failures);
+			return;
+		}
+	}
+	for (int i = 0; i < count; i++)
+		told[i].locked = true;
+}
+
+/* Is there older news of the same customer that has to come first? */
+static bool
+has_to_wait(const B24Untold *untold, const B24Told *told)
+{
+	for (int i = 0; i < untold->count; i++)
+	{
+		if (strcmp(untold->told[i].sync_code, told->sync_code) == 0)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -137,9 +184,16 @@ void
 b24_tidings_tell(B24Destination *server, const B24Outcome *outcomes, int count)
 {
 	const B24Errand *errand = server->ended.first;
+	const B24Untold *untold = &server->untold;
+	bool		due = b24_tidings_are_due(server);
 	TimestampTz now = GetCurrentTimestamp();
-	B24Told    *told;
+	int			size = untold->count + count;
+	B24Told    *waiting = palloc(Max(size, 1) * sizeof(B24Told));
+	B24Told    *told = palloc(Max(size, 1) * sizeof(B24Told));
+	int			wait_count = 0;
 	int			n = 0;
+	int			written;
+	int			failures = 0;
 
 	/* the transaction before may have come to nothing */
 	forget(&server->untold_next);
@@ -149,22 +203,45 @@ b24_tidings_tell(B24Destination *server, const B24Outcome *outcomes, int count)
 		forget(&server->untold);
 		return;
 	}
-	told = palloc((server->untold.count + count + 1) * sizeof(B24Told));
-	for (int i = 0; i < server->untold.count; i++)
-		told[n++] = server->untold.told[i];
+	for (int i = 0; i < untold->count; i++)
+	{
+		if (due)
+			told[n++] = untold->told[i];
+		else
+			waiting[wait_count++] = untold->told[i];
+	}
 	for (int i = 0; i < count; i++, errand = errand->next)
 	{
-		if (strcmp(outcomes[i].state, "done") == 0 &&
-			b24_told(errand->endpoint, errand->arguments, errand->job->reply.result,
-					 ((const B24Sender *) errand->user)->account->userid, now, &told[n]))
+		if (strcmp(outcomes[i].state, "done") != 0 ||
+			!b24_told(errand->endpoint, errand->arguments, errand->job->reply.result,
+					  ((const B24Sender *) errand->user)->account->userid, now, &told[n]))
+			continue;
+		if (!due && has_to_wait(untold, &told[n]))
+			waiting[wait_count++] = told[n];
+		else
 			n++;
 	}
-	if (n == 0)
+	if (n == 0 && wait_count == untold->count)
 		return;
-	if (write_apart(server, told, n) > 0)
-		keep(server, told, n);
+	write_by_halves(server, told, n, &failures);
+	written = n;
+	for (int i = 0; i < n; i++)
+	{
+		if (told[i].locked)
+		{
+			waiting[wait_count++] = told[i];
+			written--;
+		}
+	}
+	if (wait_count > 0)
+		keep(server, waiting, wait_count, due || untold->count == 0 ? now + AGAIN_EVERY :
+			 untold->again_at);
 	else
-		server->told = server->untold.count > 0;
+		server->told = untold->count > 0;
+
+	/* whoever looks at customers may be another process, or asleep by then */
+	if (written > 0)
+		b24_wake_at_commit();
 }
 
 /* The transaction has committed: what it left out is what is left. */

@@ -10,6 +10,7 @@
 
 #include "destination.h"
 
+extern bool b24_tidings_are_due(const B24Destination *server);
 extern bool b24_tidings_are_left(const B24Destination *server);
 extern void b24_tidings_tell(B24Destination *server, const B24Outcome *outcomes,
 							 int count);

@@ -360,8 +360,20 @@ b24_tracked_told(const char *server, const B24ServerSettings *settings, bool wai
 	if (registering > 0)
 		registering = insert(server, settings, rest, registering);
 
-	/* those that are there had nothing to be changed, or are locked */
+	/*
+	 * Those that are there had nothing to be changed, were added by somebody
+	 * else in this moment, or are locked.
+	 */
+	found = 0;
 	for (int i = 0; i < registering; i++)
+		found += rest[i]->wants;
+	if (found > 0)
+	{
+		found = lock(server, wait, rest, registering);
+		if (found > 0)
+			update(server, settings, rest, found);
+	}
+	for (int i = found; i < registering; i++)
 	{
 		rest[i]->locked = rest[i]->wants;
 		*locked += rest[i]->locked;
