@@ -600,6 +600,7 @@ COMMENT ON COLUMN bill24.wallet_change.seen_at IS 'when the answer that told it 
 -- unlike the copies it cannot be read again
 SELECT pg_catalog.pg_extension_config_dump('bill24.wallet_change', '');
 SELECT pg_catalog.pg_extension_config_dump('bill24.wallet_change_number_seq', '');
+GRANT SELECT ON SEQUENCE bill24.wallet_change_number_seq TO PUBLIC;	-- for dumps
 
 CREATE TABLE bill24.look_rate (
 	server text COLLATE "C" PRIMARY KEY,
