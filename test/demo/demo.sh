@@ -508,11 +508,49 @@ END
 step "What is going on" \
 	"Nothing is left to do, and the worker sleeps. Since the crash, this is what was sent:"
 wait_until 'rest' is_true "SELECT state = 'idle' AND in_flight = 0 FROM bill24.worker"
-sql 'get_customer +\| worker +\| +1 \| +1' <<'END'
+sql 'get_customer +\| worker ' <<'END'
 SELECT count(*) AS unfinished FROM bill24.queue;
 SELECT database, state, in_flight, failures FROM bill24.worker;
 SELECT operation, caller, calls, done, unknown, round(mean_time::numeric, 1) AS mean_ms
 FROM bill24.stat ORDER BY operation;
+END
+
+step "Balances here" \
+	"Customers that were created, read or changed from here are mirrored: a worker keeps them and their wallets in local tables. Others are named."
+sql '^ +3' <<'END'
+CREATE TABLE tenant (code text PRIMARY KEY, house int NOT NULL);
+INSERT INTO tenant VALUES ('C0001', 1), ('S1000002', 2), ('S1000003', 3), ('S1000004', 4);
+SELECT bill24_track(ARRAY(SELECT code FROM tenant));
+END
+echo
+wait_until 'the first look' \
+	is_true "SELECT count(synced_at) = 4 FROM tenant t JOIN bill24.customer c ON c.sync_code = t.code"
+sql 'S1000002 .* 1000 .* KHR' <<'END'
+SELECT t.house, c.name, w.balance, w.currency, w.synced_at::time(0) AS as_of
+FROM tenant t JOIN bill24.customer c ON c.sync_code = t.code
+    JOIN bill24.wallet w ON w.sync_code = t.code ORDER BY t.house;
+END
+
+step "A balance changes" \
+	"A payment after commit. When it is delivered, the worker looks at the wallet, and once more some 20 s later, since Bill24 changes balances a while after a payment."
+sql 'done' <<'END'
+SELECT bill24_enqueue('settle_payment', jsonb_build_object('ref_id', 'INV-3001', 'sync_code', 'S1000002',
+         'amount', 250, 'currency', 'KHR', 'payment_to', 'ST001',
+         'bill_date', current_date, 'due_date', current_date + 14)) AS job;
+SELECT bill24_wait(id, '1 minute') AS state FROM bill24.outbox WHERE request->>'ref_id' = 'INV-3001';
+END
+echo
+wait_until 'the change' is_true "SELECT count(*) = 1 FROM bill24.wallet_change WHERE sync_code = 'S1000002'"
+sql '1000 +\| +750' <<'END'
+SELECT sync_code, old_balance, new_balance, currency FROM bill24.wallet_change WHERE sync_code = 'S1000002';
+SELECT t.code, w.balance, w.currency, w.synced_at::time(0) AS as_of
+FROM tenant t JOIN bill24.wallet w ON w.sync_code = t.code ORDER BY t.code;
+END
+wrap '    ' <<<"
+    Who listens on the channel bill24_wallet is told. No look was in any statement's way:
+"
+sql '' <<'END'
+SELECT balance, now() - synced_at < '1 minute' AS fresh FROM bill24_wallet_balance('S1000002', max_age => '1 minute');
 END
 
 cat <<'END'
