@@ -11,7 +11,7 @@ CREATE EXTENSION bill24;
 UPDATE bill24.home SET database = 1;
 COMMIT;
 \set url `echo "$B24SIM_URL"`
-CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');
+CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', mirror 'false');
 CREATE USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (
 	token '00000000-0000-4000-8000-000000000001', client_id 'demo_client',
 	secret 'demo-secret', hash_token 'demo-hash-token');
@@ -218,7 +218,7 @@ DROP FUNCTION jobs();
 DROP TABLE seen;
 DROP EXTENSION bill24 CASCADE;
 CREATE EXTENSION bill24;
-CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');
+CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', mirror 'false');
 CREATE USER MAPPING FOR PUBLIC SERVER bill24 OPTIONS (token 't', client_id 'c', secret 's');
 SELECT bill24_enqueue('delete_customer', '{"sync_code": "C1"}') AS id;
 SELECT id, key FROM bill24.outbox;

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS bill24 CASCADE;
 CREATE EXTENSION bill24;
 \set url `echo "$B24SIM_URL"`
-CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');
+CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', mirror 'false');
 CREATE USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (
 	token '00000000-0000-4000-8000-000000000001', client_id 'demo_client',
 	secret 'demo-secret', hash_token 'demo-hash-token');
@@ -165,7 +165,7 @@ SELECT bill24_request('POST', '/_sim/clear_faults') AS cleared;
 -- nobody there, and somebody who does not speak TLS
 \set port `echo "$B24SIM_PORT"`
 SELECT 'https://127.0.0.1:' || :'port' AS tls_url \gset
-CREATE SERVER nobody FOREIGN DATA WRAPPER bill24 OPTIONS (base_url 'http://127.0.0.1:1', allow_http 'true');
+CREATE SERVER nobody FOREIGN DATA WRAPPER bill24 OPTIONS (base_url 'http://127.0.0.1:1', allow_http 'true', mirror 'false');
 CREATE USER MAPPING FOR CURRENT_USER SERVER nobody OPTIONS (token 'a', client_id 'b', secret 'c');
 CREATE SERVER tls FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'tls_url');
 CREATE USER MAPPING FOR CURRENT_USER SERVER tls OPTIONS (token 'a', client_id 'b', secret 'c');
@@ -208,7 +208,7 @@ SELECT substring(t FROM 'code (9*)') IS NOT NULL AS shown, min(n), max(n) FROM g
 		'body', jsonb_build_object('code', repeat('9', n), 'message', 'Long code'))) t) c
 GROUP BY 1 ORDER BY 1 DESC;
 -- the same in a refused login
-CREATE SERVER refusing FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');
+CREATE SERVER refusing FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', mirror 'false');
 CREATE USER MAPPING FOR CURRENT_USER SERVER refusing OPTIONS (
 	token '00000000-0000-4000-8000-000000000002', client_id 'another_client', secret 'another-secret');
 SELECT bill24_request('POST', '/_sim/fault', '{"path": "/merchantsecurity/authorize", "match": "another", "kind": "body", "effect": false,
@@ -217,7 +217,7 @@ SELECT try($$SELECT bill24_get_customer('C0001', 'refusing')$$);
 
 -- a secret of nothing but what takes its place
 SET statement_timeout = '5s';
-CREATE SERVER asterisks FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');
+CREATE SERVER asterisks FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', mirror 'false');
 CREATE USER MAPPING FOR CURRENT_USER SERVER asterisks OPTIONS (
 	token '00000000-0000-4000-8000-000000000001', client_id 'demo_client', secret 'demo-secret', hash_token '******');
 SELECT bill24_request('POST', '/_sim/fault', '{"path": "/customer/update", "kind": "body", "effect": false,

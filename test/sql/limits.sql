@@ -7,10 +7,10 @@ SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS bill24 CASCADE;
 CREATE EXTENSION bill24;
 \set url `echo "$B24SIM_URL"`
-CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', circuit_failures '3');
+CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', mirror 'false', circuit_failures '3');
 CREATE USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (
 	token '00000000-0000-4000-8000-000000000001', client_id 'demo_client', secret 'demo-secret');
-CREATE SERVER control FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', circuit_failures '0');
+CREATE SERVER control FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', mirror 'false', circuit_failures '0');
 CREATE USER MAPPING FOR CURRENT_USER SERVER control OPTIONS (
 	token '00000000-0000-4000-8000-000000000001', client_id 'demo_client', secret 'demo-secret');
 CREATE FUNCTION control(path text, body jsonb DEFAULT NULL) RETURNS void LANGUAGE sql AS $$

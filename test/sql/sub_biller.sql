@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS bill24 CASCADE;
 CREATE EXTENSION bill24;
 \set url `echo "$B24SIM_URL"`
-CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true');
+CREATE SERVER bill24 FOREIGN DATA WRAPPER bill24 OPTIONS (base_url :'url', allow_http 'true', mirror 'false');
 CREATE USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (
 	token '00000000-0000-4000-8000-000000000001', client_id 'demo_client',
 	secret 'demo-secret', hash_token 'demo-hash-token');
