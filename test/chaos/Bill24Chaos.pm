@@ -66,7 +66,10 @@ sub new
 		max_attempts => 1000,
 		retry_delay => '20ms',
 		request_timeout => '1s',
-		connect_timeout => '500ms'
+		connect_timeout => '500ms',
+		sync_interval => '5s',
+		min_sync_interval => '1s',
+		second_look => '1s'
 	};
 	$self->{workers} = 1 + $opt{seed} % 3;
 	$self->{schedule} = $self->make_schedule;
@@ -610,8 +613,48 @@ sub judge
 	$self->{parked} = grep { $_->{state} eq 'parked' } @{ $self->{left} };
 	$self->{failed} = grep { $_->{state} eq 'failed' } @{ $self->{left} };
 	$self->{stuck} = grep { $_->{state} !~ /^(?:parked|failed|cancelled)$/ } @{ $self->{left} };
+	$self->judge_mirror(\%customers);
 	$self->{jobs} = $self->ask('SELECT count(*) FROM bill24.outbox');
 	$self->{finished_tx} = $self->ask('SELECT count(DISTINCT tx) FROM intent');
+	return;
+}
+
+# All that jobs were about is mirrored, and the mirror becomes what the provider
+# has; {mirror} has what is not so for as long as we are patient.
+sub judge_mirror
+{
+	my ($self, $customers) = @_;
+	my $end = time + $patience;
+
+	do
+	{
+		my @wrong = map { "$_ is not mirrored" } split(/\n/, $self->ask(
+			q{SELECT DISTINCT key FROM bill24.outbox o WHERE state = 'done' AND operation <> 'delete_customer'
+			  AND NOT EXISTS (SELECT FROM bill24.tracked t WHERE t.sync_code = o.key)}));
+
+		$self->{mirrored} = 0;
+		foreach my $row (@{ $self->rows('SELECT c.sync_code, c.name, c.phone, c.email, c.sqlstate,'
+				  . ' c.deleted_at IS NOT NULL AS gone, c.synced_at IS NULL AS unread, w.balance'
+				  . ' FROM bill24.customer c LEFT JOIN bill24.wallet w'
+				  . ' ON w.sync_code = c.sync_code AND w.deleted_at IS NULL') })
+		{
+			my $code = $row->{sync_code};
+			my $theirs = $customers->{$code};
+			my $is_here = !$row->{gone} && !$row->{unread};
+
+			$self->{mirrored}++;
+			$row->{balance} = sprintf('%.2f', $row->{balance}) if defined $row->{balance};
+			push @wrong, "$code is " . ($is_here ? 'here' : 'at the provider') . ' only'
+			  if $is_here != !!$theirs;
+			push @wrong, map { "$code: $_ is " . ($row->{$_} // '(none)') . ', and '
+				  . ($theirs->{$_} // '(none)') . ' at the provider' }
+			  grep { ($row->{$_} // '') ne ($theirs->{$_} // '') } qw(name phone email balance)
+			  if $is_here && $theirs;
+		}
+		$self->{mirror} = \@wrong;
+		return unless @wrong;
+		sleep(0.2);
+	} while (time < $end);
 	return;
 }
 
@@ -619,7 +662,8 @@ sub failed_at_all
 {
 	my ($self) = @_;
 
-	return @{ $self->{verdict}{faults} } || $self->{parked} || $self->{failed} || $self->{stuck};
+	return @{ $self->{verdict}{faults} } || $self->{parked} || $self->{failed} || $self->{stuck} ||
+	  @{ $self->{mirror} };
 }
 
 # ---- what it says --------------------------------------------------------
@@ -653,6 +697,7 @@ seed %d: %s
   effects       %d; merged updates %d, values sent again %d
   lost %d, doubled %d, not committed or not asked for %d, out of order %d, wrong value %d, wrong state %d
   parked %d, failed %d, unfinished %d
+  mirrored      %d; other than at the provider %d
 END
 		$self->{seed}, $self->failed_at_all ? 'FAILED' : 'ok',
 		join(', ', map { "$_ $self->{options}{$_}" } sort keys %{ $self->{options} }), $self->{workers},
@@ -665,7 +710,8 @@ END
 		$self->{jobs} / $self->{all_seconds}, join(' ', split(/\n/, $self->{states})),
 		$counts->{effects}, $counts->{merged}, $counts->{repeated},
 		(map { $counts->{$_} } qw(lost doubled foreign disorder value state)),
-		$self->{parked}, $self->{failed}, $self->{stuck});
+		$self->{parked}, $self->{failed}, $self->{stuck},
+		$self->{mirrored}, scalar(@{ $self->{mirror} }));
 }
 
 # What is known of the first things that went wrong.
@@ -673,7 +719,8 @@ sub details
 {
 	my ($self, $most) = @_;
 	my @faults = @{ $self->{verdict}{faults} };
-	my $text = '';
+	my @mirror = @{ $self->{mirror} };
+	my $text = join('', map { "mirror: $_\n" } grep { defined } @mirror[0 .. $most - 1]);
 	my %told;
 
 	foreach my $fault (@faults)

@@ -18,7 +18,7 @@ my $run = Bill24Chaos->new(
 ok(eval { $run->go; 1 }, 'the run comes to its end') || diag($@);
 SKIP:
 {
-	my $verdict = $run->{verdict} || skip('there is no verdict', 11);
+	my $verdict = $run->{verdict} || skip('there is no verdict', 12);
 	my $counts = $verdict->{counts};
 
 	note($run->report);
@@ -33,6 +33,7 @@ SKIP:
 	is($run->{parked}, 0, 'no job is parked');
 	is($run->{failed}, 0, 'none has failed');
 	is($run->{stuck}, 0, 'none is left');
+	is(scalar(@{ $run->{mirror} }), 0, 'the mirror is as the provider is');
 	diag($run->details(3)) if $run->failed_at_all;
 }
 if (!eval { $run->end; 1 } || !Test::More->builder->is_passing)
