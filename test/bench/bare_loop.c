@@ -8,11 +8,14 @@
  *	bare_loop multi URL CALLS IN_FLIGHT		many calls at once
  *	bare_loop create URL CALLS IN_FLIGHT PREFIX	the same, each of which creates a
  *											customer
+ *	bare_loop detail URL CALLS IN_FLIGHT PREFIX	the same, each of which asks for a
+ *											customer with the wallets
  *	bare_loop ask URL [BODY]				one GET, or POST, to see the answer
+ *	bare_loop page URL						one GET of any size, to keep the answer
  *	bare_loop version						of libcurl
  *
- * easy and multi log in first and then ask for wallet balances, create creates
- * customers, with the same headers and body as bill24 sends.  They print the
+ * easy and multi log in first and then ask for wallet balances, create and
+ * detail do what they say, with the same headers and body as bill24 sends.  They print the
  * number of calls and the seconds that these took.  Only a call with HTTP status
  * 200 and the code of a success counts; any other ends the program with an
  * error.
@@ -38,6 +41,7 @@
 
 #define PATH "/instant_payment/get_wallet_balance"
 #define CREATE_PATH "/customer/create"
+#define DETAIL_PATH "/customer/get_customer_detail"
 #define CUSTOMERS 1000			/* of "easy", round and round */
 
 #define MAX_ANSWER 16384
@@ -138,8 +142,9 @@ set_body(Transfer *t, const char *body)
 }
 
 static void
-set_customer(Transfer *t, long i)
+set_customer(Transfer *t, const char *prefix, long i)
 {
+	(void) prefix;
 	snprintf(t->body, sizeof(t->body), "{\"customer_sync_code\":\"C%07ld\"}", i);
 	set_body(t, t->body);
 }
@@ -149,6 +154,13 @@ set_new_customer(Transfer *t, const char *prefix, long i)
 {
 	snprintf(t->body, sizeof(t->body),
 			 "{\"sync_code\":\"%.20s%07ld\",\"name\":\"Customer %ld\"}", prefix, i, i);
+	set_body(t, t->body);
+}
+
+static void
+set_known_customer(Transfer *t, const char *prefix, long i)
+{
+	snprintf(t->body, sizeof(t->body), "{\"sync_code\":\"%.20s%07ld\"}", prefix, i);
 	set_body(t, t->body);
 }
 
@@ -209,7 +221,7 @@ call_until(const char *base, double end, long first)
 	prepare(t, base, PATH);
 	do
 	{
-		set_customer(t, (first + calls) % CUSTOMERS + 1);
+		set_customer(t, NULL, (first + calls) % CUSTOMERS + 1);
 		check(t, curl_easy_perform(t->easy), "\"code\":\"000\"");
 		calls++;
 	} while (now() < end);
@@ -317,21 +329,18 @@ serve_sockets(CURLM *multi)
 	}
 }
 
-static void
-set_call(Transfer *t, const char *prefix, long i)
+/* What is asked for, and how a success begins. */
+typedef struct Call
 {
-	if (prefix == NULL)
-		set_customer(t, i);
-	else
-		set_new_customer(t, prefix, i);
-}
+	const char *path;
+	const char *wanted;
+	void		(*set) (Transfer *t, const char *prefix, long i);
+	const char *prefix;
+} Call;
 
-/* With a prefix customers are created, without one asked for. */
 static void
-run_multi(const char *base, long calls, int in_flight, const char *prefix)
+run_multi(const char *base, long calls, int in_flight, const Call *call)
 {
-	const char *path = prefix == NULL ? PATH : CREATE_PATH;
-	const char *wanted = prefix == NULL ? "\"code\":\"000\"" : "\"code\":\"SUCCESS\"";
 	CURLM	   *multi;
 	Transfer   *transfers = calloc((size_t) in_flight, sizeof(Transfer));
 	CURLMsg    *message;
@@ -353,8 +362,8 @@ run_multi(const char *base, long calls, int in_flight, const char *prefix)
 	start = now();
 	for (; started < calls && started < in_flight; started++)
 	{
-		prepare(&transfers[started], base, path);
-		set_call(&transfers[started], prefix, started + 1);
+		prepare(&transfers[started], base, call->path);
+		call->set(&transfers[started], call->prefix, started + 1);
 		curl_multi_add_handle(multi, transfers[started].easy);
 	}
 	while (done < calls)
@@ -366,12 +375,12 @@ run_multi(const char *base, long calls, int in_flight, const char *prefix)
 			Transfer   *t = NULL;
 
 			curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &t);
-			check(t, message->data.result, wanted);
+			check(t, message->data.result, call->wanted);
 			done++;
 			curl_multi_remove_handle(multi, easy);
 			if (started < calls)
 			{
-				set_call(t, prefix, ++started);
+				call->set(t, call->prefix, ++started);
 				curl_multi_add_handle(multi, easy);
 			}
 		}
@@ -395,6 +404,28 @@ run_ask(const char *url, const char *body)
 	puts(t->answer);
 }
 
+/* The answer as it comes. */
+static size_t
+give(char *data, size_t unit, size_t count, void *context)
+{
+	(void) context;
+	return fwrite(data, unit, count, stdout);
+}
+
+static void
+run_page(const char *url)
+{
+	Transfer   *t = calloc(1, sizeof(Transfer));
+
+	if (t == NULL)
+		die("page", "out of memory");
+	prepare(t, url, "");
+	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, give);
+	check(t, curl_easy_perform(t->easy), "");
+	if (fflush(stdout) != 0)
+		die("page", strerror(errno));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -407,10 +438,20 @@ main(int argc, char **argv)
 				 (int) number(argv[4], MAX_PROCESSES));
 	else if (strcmp(mode, "multi") == 0 && argc == 5)
 		run_multi(argv[2], number(argv[3], 9999999),
-				  (int) number(argv[4], MAX_IN_FLIGHT), NULL);
+				  (int) number(argv[4], MAX_IN_FLIGHT),
+				  &(Call) {PATH, "\"code\":\"000\"", set_customer, NULL});
 	else if (strcmp(mode, "create") == 0 && argc == 6)
 		run_multi(argv[2], number(argv[3], 9999999),
-				  (int) number(argv[4], MAX_IN_FLIGHT), argv[5]);
+				  (int) number(argv[4], MAX_IN_FLIGHT),
+				  &(Call) {CREATE_PATH, "\"code\":\"SUCCESS\"", set_new_customer,
+				  argv[5]});
+	else if (strcmp(mode, "detail") == 0 && argc == 6)
+		run_multi(argv[2], number(argv[3], 9999999),
+				  (int) number(argv[4], MAX_IN_FLIGHT),
+				  &(Call) {DETAIL_PATH, "\"code\":\"000\"", set_known_customer,
+				  argv[5]});
+	else if (strcmp(mode, "page") == 0 && argc == 3)
+		run_page(argv[2]);
 	else if (strcmp(mode, "ask") == 0 && (argc == 3 || argc == 4))
 		run_ask(argv[2], argv[3]);
 	else if (strcmp(mode, "version") == 0 && argc == 2)
@@ -420,7 +461,9 @@ main(int argc, char **argv)
 		fputs("usage: bare_loop easy URL SECONDS PROCESSES\n"
 			  "       bare_loop multi URL CALLS IN_FLIGHT\n"
 			  "       bare_loop create URL CALLS IN_FLIGHT PREFIX\n"
+			  "       bare_loop detail URL CALLS IN_FLIGHT PREFIX\n"
 			  "       bare_loop ask URL [BODY]\n"
+			  "       bare_loop page URL\n"
 			  "       bare_loop version\n", stderr);
 		return 2;
 	}

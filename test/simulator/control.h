@@ -25,6 +25,7 @@ extern void control_requests(SimRequest *request, SimAnswer *answer);
 /* control_state.c: what the provider knows */
 extern void control_expire_tokens(SimRequest *request, SimAnswer *answer);
 extern void control_topup(SimRequest *request, SimAnswer *answer);
+extern void control_topup_many(SimRequest *request, SimAnswer *answer);
 extern void control_set_customer(SimRequest *request, SimAnswer *answer);
 extern void control_remove_customer(SimRequest *request, SimAnswer *answer);
 extern void control_seed(SimRequest *request, SimAnswer *answer);

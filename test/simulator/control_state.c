@@ -168,6 +168,38 @@ text_or(json_object *body, const char *key, const char *otherwise)
 	return text == NULL ? otherwise : text;
 }
 
+/* The same for many customers at once. */
+void
+control_topup_many(SimRequest *request, SimAnswer *answer)
+{
+	json_object *body = request->json;
+	json_object *event = sim_event_new("topup_many");
+	int64_t		count = sim_integer(body, "count", 0);
+	int64_t		from = sim_integer(body, "from", 1);
+	int64_t		step = sim_integer(body, "step", 1);
+	const char *prefix = text_or(body, "prefix", "C");
+
+	if (count < 0 || count > SEED_LIMIT || from < 0 || from > SEED_LIMIT ||
+		step < 1 || step > SEED_LIMIT || strlen(prefix) > CODE_LIMIT ||
+		!copy_amount(event, body, "amount"))
+	{
+		json_object_put(event);
+		sim_answer_error(answer, MHD_HTTP_BAD_REQUEST, "impossible top-up");
+		return;
+	}
+	sim_put_text(event, "prefix", prefix);
+	sim_put_int(event, "from", from);
+	sim_put_int(event, "count", count);
+	sim_put_int(event, "step", step);
+	if (sim_config.balance_lag_ms > 0)
+		sim_put_int(event, "visible_ms",
+					sim_real_ms() + sim_config.balance_lag_ms);
+	json_object_get(event);
+	sim_commit(event);
+	answer_count(answer, "topped_up", sim_integer(event, "done", 0));
+	json_object_put(event);
+}
+
 void
 control_seed(SimRequest *request, SimAnswer *answer)
 {

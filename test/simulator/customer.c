@@ -248,6 +248,36 @@ sim_customer_apply_topup(json_object *event)
 }
 
 /*
+ * The first wallets of many customers, by one event: codes as of a seed, each
+ * `step` behind the one before.  Those that do not exist are left out; how many
+ * there were is put into the event.
+ */
+void
+sim_customer_apply_topup_many(json_object *event)
+{
+	const char *prefix = sim_text(event, "prefix");
+	int64_t		number = sim_integer(event, "from", 1);
+	int64_t		count = sim_integer(event, "count", 0);
+	int64_t		done = 0;
+	SimMoney	amount = 0;
+	char		code[128];
+
+	sim_money_parse(sim_text(event, "amount"), &amount);
+	for (; count > 0; count--, number += sim_integer(event, "step", 1))
+	{
+		SimCustomer *customer;
+
+		snprintf(code, sizeof(code), "%s%07lld", prefix, (long long) number);
+		customer = sim_customer_find(code);
+		if (customer == NULL || customer->wallet_count == 0)
+			continue;
+		sim_wallet_move(&customer->wallets[0], amount, "", event);
+		done++;
+	}
+	sim_put_int(event, "done", done);
+}
+
+/*
  * Many customers by one event: codes with seven digits behind a prefix.  Those
  * that exist already are left alone.
  */

@@ -19,6 +19,7 @@ static const EventKind kinds[] = {
 	{"customer_update", sim_customer_apply_update},
 	{"customer_delete", sim_customer_apply_delete},
 	{"topup", sim_customer_apply_topup},
+	{"topup_many", sim_customer_apply_topup_many},
 	{"seed", sim_customer_apply_seed},
 	{"bill", sim_bill_apply},
 	{"seed_bills", sim_bill_apply_seed},

@@ -50,6 +50,7 @@ static const SimRoute routes[] = {
 	{"GET", "/_sim/requests", control_requests, NULL},
 	{"POST", "/_sim/expire_tokens", control_expire_tokens, NULL},
 	{"POST", "/_sim/topup", control_topup, NULL},
+	{"POST", "/_sim/topup_many", control_topup_many, NULL},
 	{"POST", "/_sim/set_customer", control_set_customer, NULL},
 	{"POST", "/_sim/remove_customer", control_remove_customer, NULL},
 	{"POST", "/_sim/seed", control_seed, NULL},

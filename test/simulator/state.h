@@ -111,6 +111,7 @@ extern void sim_customer_apply_create(json_object *event);
 extern void sim_customer_apply_update(json_object *event);
 extern void sim_customer_apply_delete(json_object *event);
 extern void sim_customer_apply_topup(json_object *event);
+extern void sim_customer_apply_topup_many(json_object *event);
 extern void sim_customer_apply_seed(json_object *event);
 
 /* bill.c */

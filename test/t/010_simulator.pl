@@ -1039,6 +1039,15 @@ subtest 'control' => sub {
 	is_deeply([ map { $_->{currency} } @{ get('/_sim/customers')->[0]{wallets} } ],
 		[qw(KHR USD)], 'two wallets');
 
+	is(control('topup_many',
+			{ prefix => 'S', count => 3, step => 2, amount => '0.5' })->{topped_up},
+		2, 'two of them got money, the third is not there');
+	is_deeply([ map { $_->{wallets}[0]{balance} } @{ get('/_sim/customers') } ],
+		[ 7.5, 7, 7.5 ], 'each second one');
+	is(call('POST', '/_sim/topup_many', { count => 1, step => 0 })->{status},
+		400, 'no step');
+	control('topup_many', { prefix => 'S', count => 3, step => 2, amount => '-0.5' });
+
 	control('set_customer', { sync_code => 'S0000001', name => 'Other' });
 	is(post('/customer/get_customer_detail', { sync_code => 'S0000001' })
 		  ->{data}{name}, 'Other', 'changed behind the back');
@@ -1500,6 +1509,7 @@ subtest 'journal' => sub {
 	post('/customer/update', { sync_code => 'J1', phone => '012' });
 	post('/customer/delete', { sync_code => 'J2' });
 	control('topup', { sync_code => 'J1', amount => '99.99' });
+	control('topup_many', { count => 50, step => 2, amount => '1.5' });
 	control('set_customer', { sync_code => 'C0000002', name => 'Other' });
 	control('remove_customer', { sync_code => 'C0000003' });
 	push_bill(
