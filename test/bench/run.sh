@@ -13,19 +13,20 @@
 #	latency		from COMMIT to the provider
 #	memory		of the process that delivers
 #	idle		what it costs while there is nothing to do
+#	mirror		reading customers into the mirror, and reading them again
 #
 # Their own settings stand at their top.
 
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-read -r -a parts <<<"${*:-${B24_BENCH:-calls enqueue delivery backlog latency memory idle}}"
+read -r -a parts <<<"${*:-${B24_BENCH:-calls enqueue delivery backlog latency memory idle mirror}}"
 
 . "$here/tools.sh"
 prepare
 trap 'rm -rf "$work"' EXIT
 for part in "${parts[@]}"; do
-	[ -f "$here/$part.sh" ] && [[ $part != @(run|tools|outbox) ]] || die "there is no part $part"
+	[ -f "$here/$part.sh" ] && [[ $part != @(run|tools|outbox|looks) ]] || die "there is no part $part"
 done
 for part in "${parts[@]}"; do
 	bash "$here/$part.sh"

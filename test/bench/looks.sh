@@ -1,0 +1,119 @@
+# shellcheck shell=bash
+# To be sourced: what the benchmarks of the mirror have in common.
+
+. "$(dirname "${BASH_SOURCE[0]}")/outbox.sh"
+
+# A server of its own in the database PGDATABASE.
+mirror_prepare()
+{
+	sql <<SQL
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS bill24;
+DROP SERVER IF EXISTS mirror CASCADE;
+CREATE SERVER mirror FOREIGN DATA WRAPPER bill24
+	OPTIONS (base_url '$B24SIM_URL', allow_http 'true', max_in_flight '64');
+CREATE USER MAPPING FOR CURRENT_USER SERVER mirror
+	OPTIONS (token '00000000-0000-4000-8000-000000000001', client_id 'demo_client', secret 'demo-secret');
+SQL
+}
+
+# Nobody is mirrored, and the simulator knows nobody; then a few looks, so that
+# the worker runs, with a token and its connections.
+mirror_reset()
+{
+	local latency=$1 in_flight=$2
+
+	wait_for "requests are let go" in_flight_is 0
+	forget_all
+	simulator /_sim/reset '{}' >/dev/null
+	sql -c "ALTER SERVER mirror OPTIONS (SET max_in_flight '$in_flight')"
+	seed W $((in_flight * 2))
+	track W $((in_flight * 2)) >/dev/null
+	wait_looked $((in_flight * 2))
+	simulator /_sim/reset '{}' >/dev/null
+	forget_all
+	set_latency "$latency"
+
+	# what was written before is not to be paid for now
+	sql -c CHECKPOINT
+}
+
+forget_all()
+{
+	sql -c 'TRUNCATE bill24.tracked, bill24.look_group, bill24.customer_copy, bill24.wallet_copy, bill24.wallet_change'
+}
+
+seed()
+{
+	simulator /_sim/seed "{\"prefix\": \"$1\", \"count\": $2, \"balance\": 5000}" >/dev/null
+}
+
+# track PREFIX COUNT: one transaction; prints the time right before its COMMIT.
+track()
+{
+	sql -v prefix="$1" -v count="$2" <<'END'
+BEGIN;
+INSERT INTO bill24.tracked (sync_code, server, owner)
+SELECT :'prefix' || lpad(i::text, 7, '0'), 'mirror', current_user::regrole FROM generate_series(1, :count) AS i;
+SELECT FROM bill24.wake();
+SELECT extract(epoch FROM clock_timestamp());
+COMMIT;
+END
+}
+
+# How many customers were asked for at the simulator.
+asked()
+{
+	simulator /_sim/stats | sed -n 's|.*"\\*/customer\\*/get_customer_detail": *\([0-9]*\).*|\1|p'
+}
+
+asked_for()
+{
+	local count
+	count=$(asked)
+	[ "${count:-0}" -ge "$1" ]
+}
+
+# By index: the view sync_progress reads all that is tracked.
+nothing_due()
+{
+	[ "$(sql -c "SELECT NOT EXISTS (SELECT FROM bill24.tracked WHERE server = 'mirror' AND next_look_at <= now())
+		AND NOT EXISTS (SELECT FROM bill24.look_group WHERE server = 'mirror' AND next_look_at <= now())")" = t ]
+}
+
+# wait_looked COUNT: until so many were asked for since the simulator's reset,
+# and nobody is due.
+wait_looked()
+{
+	wait_for "$1 customers were asked for" asked_for "$1"
+	wait_for "nobody is due" nothing_due
+}
+
+# Is everything read, and nothing else?
+check_progress()
+{
+	local progress
+	progress=$(sql -c "SELECT tracked, due, done, failed FROM bill24.sync_progress WHERE server = 'mirror'")
+	[ "$progress" = "$1|0|$1|0" ] || die "of $1 customers (tracked|due|done|failed) are $progress"
+}
+
+# check_copies COUNT: are the copies what the simulator has, row by row?
+check_copies()
+{
+	local differences
+	differences=$("$bare" page "$B24SIM_URL/_sim/customers?limit=100000000" |
+		sql -c "CREATE TEMP TABLE page (customers json)" \
+			-c "COPY page FROM STDIN (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')" \
+			-c "SELECT count(*) FILTER (WHERE (s.name, s.wallet, s.currency, s.balance)
+						IS DISTINCT FROM (c.name, c.wallet, c.currency, c.balance)),
+					count(DISTINCT s.sync_code)
+				FROM (SELECT (k ->> 'sync_code') COLLATE \"C\" AS sync_code, k ->> 'name' AS name,
+						(w ->> 'id') COLLATE \"C\" AS id, w ->> 'name' AS wallet, w ->> 'currency' AS currency,
+						(w ->> 'balance')::numeric AS balance
+					FROM page, json_array_elements(customers) AS k, json_array_elements(k -> 'wallets') AS w) AS s
+				FULL JOIN (SELECT c.sync_code, c.name, w.id, w.name AS wallet, w.currency, w.balance
+					FROM bill24.customer c JOIN bill24.wallet w USING (sync_code, server)
+					WHERE c.deleted_at IS NULL AND w.deleted_at IS NULL) AS c
+				USING (sync_code, id)")
+	[ "$differences" = "0|$1" ] || die "copies of $1 customers: (rows that differ|customers) are $differences"
+}
