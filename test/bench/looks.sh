@@ -89,6 +89,19 @@ wait_looked()
 	wait_for "nobody is due" nothing_due
 }
 
+# The process that looks, in this database.
+looker()
+{
+	sql -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'bill24 worker' AND datname = current_database()
+		ORDER BY pid LIMIT 1"
+}
+
+# Seconds of the processor that a process has taken.
+cpu_of()
+{
+	awk '{ printf "%.6f", $1 / 1e9 }' "/proc/$1/schedstat"
+}
+
 # Is everything read, and nothing else?
 check_progress()
 {

@@ -10,7 +10,8 @@
 #								the provider is slow
 #	B24_BENCH_MIRROR_RUNS (1)	how often each first sync is measured, in turn
 #								with the other two
-#	B24_BENCH_TRACKED (5000000)	customers that are quiet while others are due
+#	B24_BENCH_TRACKED (5000000)	customers that are quiet while others are due; the few
+#								that they are compared with are 10,000
 #	B24_BENCH_TRACKED_RUNS (3)	how often that is measured, in turn with few
 #	B24_BENCH_MIRROR_PARTS (first again many balance)	what is measured
 
@@ -56,7 +57,7 @@ first_sync()
 
 	mirror_reset "$1" "$2"
 	seed C "$3"
-	watch_memory "$(process 'bill24 worker')" "$work/memory" 2>"$work/watch_memory" &
+	watch_memory "$(looker)" "$work/memory" 2>"$work/watch_memory" &
 	watcher=$!
 	start=$(track C "$3")
 	wait_looked "$3"
@@ -278,7 +279,7 @@ again()
 		rows+=("$(printf '| nothing changed, full_page_writes %s | %s | %.1f | %.1f | %.0f |' $full \
 			"$(pretty "$rate" /s)" "$wal" "$upsert_wal" "$dead")")
 	done
-	for full in on off; do
+	for full in off on; do
 		full_page_writes $full
 		progress "mirror: once more, 1 % changed, full_page_writes $full"
 		from=$((from + 1))
@@ -297,12 +298,209 @@ again()
 
 	cat <<END
 
-| once more, $customers customers, 64 in flight | looks | WAL of a look | of an upsert that changes nothing | dead rows by 100,000 looks |
+| once more, $customers customers, 64 in flight | looks | WAL of a look | of a row of an upsert that changes nothing | dead rows by 100,000 looks |
 |---|---|---|---|---|
 END
 	printf '%s\n' "${rows[@]}"
 	echo
-	echo "- all are due at once; vacuumed, and a checkpoint, before each row; WAL in bytes, of everything the server wrote meanwhile; dead rows are updated and deleted ones of all tables of the mirror"
+	echo "- all are due at once; vacuumed, and a checkpoint, before each row; WAL in bytes, of everything the server wrote meanwhile; dead rows are updated and deleted ones of all tables of the mirror; the last row has also those that changed in the row before, which are not in groups now"
+}
+
+# ---- beside many --------------------------------------------------------
+
+# fill COUNT: so many customers that are quiet for a while, every other one in
+# a group; written past the worker
+fill()
+{
+	sql -v count="$1" <<'END'
+ALTER TABLE bill24.tracked SET (autovacuum_enabled = off);
+TRUNCATE bill24.tracked, bill24.look_group, bill24.customer_copy, bill24.wallet_copy;
+INSERT INTO bill24.look_group (id, server, is_open, members, next_look_at, looked_at)
+SELECT i, 'mirror', false, 64, now() + '1 hour' + i * interval '1 ms', now()
+FROM generate_series(1, :count / 128 + 1) AS i;
+SELECT FROM setval('bill24.look_group_id_seq', :count / 128 + 1);
+INSERT INTO bill24.tracked (sync_code, server, owner, next_look_at, look_group, look_interval, read_at, digest)
+SELECT 'Q' || lpad(i::text, 7, '0'), 'mirror', current_user::regrole,
+	CASE WHEN i % 2 = 0 THEN now() + '1 hour' + i * interval '1 ms' END,
+	CASE WHEN i % 2 = 1 THEN i / 128 + 1 END, 3600, now(), i
+FROM generate_series(1, :count) AS i;
+VACUUM ANALYZE bill24.tracked;
+VACUUM ANALYZE bill24.look_group;
+CHECKPOINT;
+END
+}
+
+# look_at_due PREFIX: those that are due, for the first time; customers a second,
+# and microseconds of the worker's processor time for each
+look_at_due()
+{
+	local start end cpu worker
+
+	simulator /_sim/reset '{}' >/dev/null
+	seed "$1" $due
+	worker=$(looker)
+	cpu=$(cpu_of "$worker")
+	start=$(track "$1" $due)
+	wait_looked $due
+	end=$(now)
+	echo "$(calculate "$due / ($end - $start)") $(calculate "($(cpu_of "$worker") - $cpu) * 1e6 / $due")"
+}
+
+# look_at_groups PREFIX: the same ones once more, in groups
+look_at_groups()
+{
+	local start end before cpu worker
+
+	worker=$(looker)
+	before=$(asked)
+	sql -v prefix="$1%" <<'END'
+UPDATE bill24.look_group SET next_look_at = now()
+WHERE id IN (SELECT look_group FROM bill24.tracked WHERE sync_code LIKE :'prefix');
+END
+	cpu=$(cpu_of "$worker")
+	start=$(now)
+	sql -c 'SELECT FROM bill24.wake()'
+	wait_looked $((before + due))
+	end=$(now)
+	echo "$(calculate "$due / ($end - $start)") $(calculate "($(cpu_of "$worker") - $cpu) * 1e6 / $due")"
+}
+
+# Milliseconds for the statement of b24_agenda_due, as if all were due, with
+# the settings of b24_store_open; the median of 101.
+pick()
+{
+	local times
+
+	times=$({
+		cat <<'END'
+VACUUM bill24.tracked;
+SET plan_cache_mode = force_generic_plan;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET jit = off;
+PREPARE due(text, timestamptz, timestamptz, text, integer) AS
+SELECT sync_code, owner::oid, next_look_at FROM bill24.tracked
+WHERE server = $1 AND next_look_at IS NOT NULL AND next_look_at <= $2
+AND (next_look_at, sync_code) > ($3, $4) ORDER BY server, next_look_at, sync_code LIMIT $5;
+END
+		for ((i = 1; i <= 101; i++)); do
+			cat <<'END'
+SELECT clock_timestamp() AS start \gset
+EXECUTE due('mirror', 'infinity', '-infinity', '', 128) \g /dev/null
+SELECT 1000 * extract(epoch FROM clock_timestamp() - :'start'::timestamptz);
+END
+		done
+	} | sql)
+	# shellcheck disable=SC2086  # words
+	median $times
+}
+
+many()
+{
+	local large=mirror_large run keep few_pick many_pick
+
+	mirror_reset 0 64
+	sql -c 'SET client_min_messages = warning' -c "DROP DATABASE IF EXISTS $large" -c "CREATE DATABASE $large"
+	PGDATABASE=$large mirror_prepare
+	fill $due
+	progress "mirror: $tracked are tracked"
+	PGDATABASE=$large fill "$tracked"
+
+	# the first run is not counted: it starts the workers
+	keep=$work/warm
+	for ((run = 0; run <= tracked_runs; run++)); do
+		progress "mirror: $due are due, of few and of many"
+		look_at_due "D$run" >>"$keep.few_first"
+		look_at_groups "D$run" >>"$keep.few_again"
+		PGDATABASE=$large look_at_due "D$run" >>"$keep.many_first"
+		PGDATABASE=$large look_at_groups "D$run" >>"$keep.many_again"
+		keep=$work/counted
+	done
+	few_pick=$(pick)
+	many_pick=$(PGDATABASE=$large pick)
+	sql -c 'ALTER TABLE bill24.tracked RESET (autovacuum_enabled)'
+	PGDATABASE=$large sql -c 'SET client_min_messages = warning' -c 'DROP EXTENSION bill24 CASCADE'
+
+	cat <<END
+
+| $due are due, answered at once, 64 in flight | beside $due that are not | beside $tracked | ratio |
+|---|---|---|---|
+END
+	ratio_row 'looked at for the first time' first
+	ratio_row 'once more, in groups' again
+	printf '| choosing 128 of those that are not in groups, if all were due | %.2f ms | %.2f ms | %.2f |\n' \
+		"$few_pick" "$many_pick" "$(calculate "$many_pick / $few_pick")"
+	echo
+	echo "- in two databases, in turn, $tracked_runs times: medians (each); half of those that are not due are in groups; the ratio is of the worker's processor time for a look (less is faster)"
+}
+
+# ratio_row WHAT FILE: of the files counted.few_FILE and counted.many_FILE
+ratio_row()
+{
+	local size rates times
+	local -A median_time=()
+
+	printf '| %s ' "$1"
+	for size in few many; do
+		read -r -a rates < <(cut -d' ' -f1 "$work/counted.${size}_$2" | tr '\n' ' ')
+		read -r -a times < <(cut -d' ' -f2 "$work/counted.${size}_$2" | tr '\n' ' ')
+		median_time[$size]=$(median "${times[@]}")
+		printf '| %s; %.1f µs (%s) ' "$(pretty "$(median "${rates[@]}")" /s)" "${median_time[$size]}" \
+			"$(printf '%.1f ' "${times[@]}" | sed 's/ $//; s/ /, /g')"
+	done
+	printf '| %.2f |\n' "$(calculate "${median_time[many]} / ${median_time[few]}")"
+}
+
+each()
+{
+	local rate sep=''
+
+	for rate in "$@"; do
+		echo -n "$sep$(pretty "$rate" /s)"
+		sep=', '
+	done
+}
+
+# ---- a balance from the mirror ------------------------------------------
+
+# selects SCRIPT: transactions a second of one client
+selects()
+{
+	pgbench -n -M prepared -T 5 -f "$1" 2>&1 | sed -n 's/^tps = \([0-9.]*\) .*without.*/\1/p' || die "pgbench failed"
+}
+
+balance()
+{
+	local run ours=() theirs=() code="'C' || lpad((:i)::text, 7, '0')"
+
+	if [ -z "$(sql -c "SELECT to_regproc('bill24_wallet_balance')")" ]; then
+		progress "mirror: there is no function bill24_wallet_balance: not measured"
+		return
+	fi
+	mirror_reset 0 64
+	seed C $due
+	track C $due >/dev/null
+	wait_looked $due
+	cat >"$work/ours.sql" <<END
+\set i random(1, $due)
+SELECT * FROM bill24_wallet_balance($code, '1 day', 'mirror')
+END
+	cat >"$work/theirs.sql" <<END
+\set i random(1, $due)
+SELECT id, name, balance, currency, changed_at FROM bill24.wallet_copy WHERE sync_code = $code AND server = 'mirror'
+END
+	for ((run = 1; run <= 2; run++)); do
+		progress "mirror: balances, run $run"
+		ours+=("$(selects "$work/ours.sql")")
+		theirs+=("$(selects "$work/theirs.sql")")
+	done
+	[ "$(asked)" = $due ] || die "balances were asked for at the provider"
+	cat <<END
+
+| a balance, one client, prepared | bill24_wallet_balance() | SELECT by index | ratio |
+|---|---|---|---|
+| of $due customers | $(pretty "$(median "${ours[@]}")" /s) ($(each "${ours[@]}")) | $(pretty "$(median "${theirs[@]}")" /s) ($(each "${theirs[@]}")) | $(printf '%.2f' "$(calculate "$(median "${ours[@]}") / $(median "${theirs[@]}")")") |
+END
 }
 
 raise_file_limit
