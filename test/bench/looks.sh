@@ -53,9 +53,8 @@ track()
 {
 	sql -v prefix="$1" -v count="$2" <<'END'
 BEGIN;
-INSERT INTO bill24.tracked (sync_code, server, owner)
-SELECT :'prefix' || lpad(i::text, 7, '0'), 'mirror', current_user::regrole FROM generate_series(1, :count) AS i;
-SELECT FROM bill24.wake();
+SELECT bill24_track(ARRAY(SELECT :'prefix' || lpad(i::text, 7, '0') FROM generate_series(1, :count) AS i), 'mirror')
+	AS new \gset
 SELECT extract(epoch FROM clock_timestamp());
 COMMIT;
 END

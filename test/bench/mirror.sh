@@ -473,10 +473,6 @@ balance()
 {
 	local run ours=() theirs=() code="'C' || lpad((:i)::text, 7, '0')"
 
-	if [ -z "$(sql -c "SELECT to_regproc('bill24_wallet_balance')")" ]; then
-		progress "mirror: there is no function bill24_wallet_balance: not measured"
-		return
-	fi
 	mirror_reset 0 64
 	seed C $due
 	track C $due >/dev/null
