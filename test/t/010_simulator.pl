@@ -1040,13 +1040,13 @@ subtest 'control' => sub {
 		[qw(KHR USD)], 'two wallets');
 
 	is(control('topup_many',
-			{ prefix => 'S', count => 3, step => 2, amount => '0.5' })->{topped_up},
-		2, 'two of them got money, the third is not there');
+			{ prefix => 'S', count => 4, step => 2, amount => '0.5' })->{topped_up},
+		3, 'three of them got money, the fourth is not there');
 	is_deeply([ map { $_->{wallets}[0]{balance} } @{ get('/_sim/customers') } ],
-		[ 7.5, 7, 7.5 ], 'each second one');
+		[ 7.5, 7, 7.5, 0, 0.5 ], 'each second one');
 	is(call('POST', '/_sim/topup_many', { count => 1, step => 0 })->{status},
 		400, 'no step');
-	control('topup_many', { prefix => 'S', count => 3, step => 2, amount => '-0.5' });
+	control('topup_many', { prefix => 'S', count => 4, step => 2, amount => '-0.5' });
 
 	control('set_customer', { sync_code => 'S0000001', name => 'Other' });
 	is(post('/customer/get_customer_detail', { sync_code => 'S0000001' })
