@@ -129,3 +129,103 @@ check_copies()
 				USING (sync_code, id)")
 	[ "$differences" = "0|$1" ] || die "copies of $1 customers: (rows that differ|customers) are $differences"
 }
+
+# upsert COUNT: customers a second that one session writes to plain tables of
+# the same shape, 1,000 a transaction
+upsert()
+{
+	local start end
+
+	{
+		cat <<'END'
+SET client_min_messages = warning;
+DROP SCHEMA IF EXISTS plain CASCADE;
+CREATE SCHEMA plain;
+CREATE TABLE plain.tracked (LIKE bill24.tracked INCLUDING ALL);
+CREATE TABLE plain.customer_copy (LIKE bill24.customer_copy INCLUDING ALL);
+CREATE TABLE plain.wallet_copy (LIKE bill24.wallet_copy INCLUDING ALL);
+END
+		echo "INSERT INTO plain.tracked (sync_code, server, owner)
+			SELECT 'C' || lpad(i::text, 7, '0'), 'mirror', current_user::regrole FROM generate_series(1, $1) AS i;"
+		cat <<'END'
+CHECKPOINT;
+PREPARE schedule(integer) AS
+INSERT INTO plain.tracked (sync_code, server, owner, next_look_at, look_interval, read_at, digest)
+SELECT 'C' || lpad(i::text, 7, '0'), 'mirror', current_user::regrole, now() + '1 hour', 3600, now(), i
+FROM generate_series($1, $1 + 999) AS i
+ON CONFLICT (sync_code, server) DO UPDATE SET next_look_at = excluded.next_look_at,
+	look_interval = excluded.look_interval, read_at = excluded.read_at, digest = excluded.digest;
+PREPARE customer(integer) AS
+INSERT INTO plain.customer_copy (sync_code, server, name, changed_at)
+SELECT 'C' || lpad(i::text, 7, '0'), 'mirror', 'Customer C' || lpad(i::text, 7, '0'), now()
+FROM generate_series($1, $1 + 999) AS i
+ON CONFLICT (sync_code, server) DO UPDATE SET name = excluded.name, changed_at = excluded.changed_at;
+PREPARE wallet(integer) AS
+INSERT INTO plain.wallet_copy (sync_code, server, id, name, balance, currency, changed_at)
+SELECT 'C' || lpad(i::text, 7, '0'), 'mirror', '00000000-0000-4000-8000-00000' || lpad(i::text, 7, '0'),
+	'C' || lpad(i::text, 7, '0') || ' Wallet 1', 5000, 'KHR', now()
+FROM generate_series($1, $1 + 999) AS i
+ON CONFLICT (sync_code, server, id) DO UPDATE SET name = excluded.name, balance = excluded.balance,
+	currency = excluded.currency, changed_at = excluded.changed_at;
+SELECT extract(epoch FROM clock_timestamp());
+END
+		for ((i = 1; i <= $1; i += 1000)); do
+			echo "BEGIN; EXECUTE schedule($i); EXECUTE customer($i); EXECUTE wallet($i); COMMIT;"
+		done
+		echo 'SELECT extract(epoch FROM clock_timestamp());'
+	} >"$work/upsert.sql"
+	{ read -r start; read -r end; } < <(sql -f "$work/upsert.sql")
+	calculate "int(($1 + 999) / 1000) * 1000 / ($end - $start)"
+}
+
+# fill COUNT: so many customers that are quiet for a while, every other one in
+# a group; written past the worker
+fill()
+{
+	sql -v count="$1" <<'END'
+ALTER TABLE bill24.tracked SET (autovacuum_enabled = off);
+TRUNCATE bill24.tracked, bill24.look_group, bill24.customer_copy, bill24.wallet_copy;
+INSERT INTO bill24.look_group (id, server, is_open, members, next_look_at, looked_at)
+SELECT i, 'mirror', false, 64, now() + '1 hour' + i * interval '1 ms', now()
+FROM generate_series(1, :count / 128 + 1) AS i;
+SELECT FROM setval('bill24.look_group_id_seq', :count / 128 + 1);
+INSERT INTO bill24.tracked (sync_code, server, owner, next_look_at, look_group, look_interval, read_at, digest)
+SELECT 'Q' || lpad(i::text, 7, '0'), 'mirror', current_user::regrole,
+	CASE WHEN i % 2 = 0 THEN now() + '1 hour' + i * interval '1 ms' END,
+	CASE WHEN i % 2 = 1 THEN i / 128 + 1 END, 3600, now(), i
+FROM generate_series(1, :count) AS i;
+VACUUM ANALYZE bill24.tracked;
+VACUUM ANALYZE bill24.look_group;
+CHECKPOINT;
+END
+}
+
+# Milliseconds for the statement of b24_agenda_due, as if all were due, with
+# the settings of b24_store_open; the median of 101.
+pick()
+{
+	local times
+
+	times=$({
+		cat <<'END'
+VACUUM bill24.tracked;
+SET plan_cache_mode = force_generic_plan;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET jit = off;
+PREPARE due(text, timestamptz, timestamptz, text, integer) AS
+SELECT sync_code, owner::oid, next_look_at FROM bill24.tracked
+WHERE server = $1 AND next_look_at IS NOT NULL AND next_look_at <= $2
+AND (next_look_at, sync_code) > ($3, $4) ORDER BY server, next_look_at, sync_code LIMIT $5;
+END
+		for ((i = 1; i <= 101; i++)); do
+			cat <<'END'
+SELECT clock_timestamp() AS start \gset
+EXECUTE due('mirror', 'infinity', '-infinity', '', 128) \g /dev/null
+SELECT 1000 * extract(epoch FROM clock_timestamp() - :'start'::timestamptz);
+END
+		done
+	} | sql)
+	# shellcheck disable=SC2086  # words
+	median $times
+}
