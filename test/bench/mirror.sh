@@ -31,8 +31,8 @@ count_for()
 {
 	local count=$customers
 
-	[ "$1" = 0 ] || count=$((row_s * 1000 / $1 * $2))
-	[ $count -le "$customers" ] || count=$customers
+	[ "$1" = 0 ] || count=$((row_s * 1000 * $2 / $1))
+	[ "$count" -le "$customers" ] || count=$customers
 	echo "$count"
 }
 
@@ -45,7 +45,7 @@ watch_memory()
 	local most=0 now
 
 	while now=$(awk '/^VmRSS:/ { rss = $2 } /^RssShmem:/ { shared = $2 } END { print rss - shared }' "/proc/$1/status"); do
-		[ "$now" -le $most ] || { most=$now; echo "$most" >"$2"; }
+		[ "$now" -le "$most" ] || { most=$now; echo "$most" >"$2"; }
 		sleep 0.1
 	done
 }
@@ -157,7 +157,8 @@ dead_rows()
 	sql -c "SELECT sum(n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE schemaname = 'bill24'"
 }
 
-# The counts of other processes come late.
+# The counts of other processes come late: the worker tells of its own after a
+# transaction, once a second at most.
 settled_dead_rows()
 {
 	local before='' count
@@ -165,6 +166,8 @@ settled_dead_rows()
 	until count=$(dead_rows) && [ "$count" = "$before" ]; do
 		before=$count
 		sleep 1.2
+		sql -c 'SELECT FROM bill24.wake()'
+		sleep 0.2
 	done
 	echo "$count"
 }
@@ -174,11 +177,12 @@ look_again()
 {
 	local start end before calls
 
+	settled_dead_rows >/dev/null
 	sql -c "UPDATE bill24.look_group SET next_look_at = now()" \
 		-c "UPDATE bill24.tracked SET next_look_at = now() WHERE next_look_at IS NOT NULL" \
 		-c 'VACUUM bill24.tracked, bill24.look_group, bill24.customer_copy, bill24.wallet_copy' \
 		-c CHECKPOINT
-	dead=$(settled_dead_rows)
+	dead=$(dead_rows)
 	calls=$(asked)
 	before=$(wal_place)
 	start=$(now)
@@ -316,8 +320,8 @@ many()
 		PGDATABASE=$large look_at_groups "D$run" >>"$keep.many_again"
 		keep=$work/counted
 	done
-	few_pick=$(pick)
-	many_pick=$(PGDATABASE=$large pick)
+	few_pick=$(pick) many_pick=$(PGDATABASE=$large pick)
+	few_pick=$(median "$few_pick" "$(pick)") many_pick=$(median "$many_pick" "$(PGDATABASE=$large pick)")
 	sql -c 'ALTER TABLE bill24.tracked RESET (autovacuum_enabled)'
 	PGDATABASE=$large sql -c 'SET client_min_messages = warning' -c 'DROP EXTENSION bill24 CASCADE'
 
@@ -371,7 +375,7 @@ selects()
 
 balance()
 {
-	local run ours=() theirs=() code="'C' || lpad((:i)::text, 7, '0')"
+	local run our=() their=() code="'C' || lpad((:i)::text, 7, '0')"
 
 	mirror_reset 0 64
 	seed C $due
@@ -387,15 +391,15 @@ SELECT id, name, balance, currency, changed_at FROM bill24.wallet_copy WHERE syn
 END
 	for ((run = 1; run <= 2; run++)); do
 		progress "mirror: balances, run $run"
-		ours+=("$(selects "$work/ours.sql")")
-		theirs+=("$(selects "$work/theirs.sql")")
+		our+=("$(selects "$work/ours.sql")")
+		their+=("$(selects "$work/theirs.sql")")
 	done
 	[ "$(asked)" = $due ] || die "balances were asked for at the provider"
 	cat <<END
 
 | a balance, one client, prepared | bill24_wallet_balance() | SELECT by index | ratio |
 |---|---|---|---|
-| of $due customers | $(pretty "$(median "${ours[@]}")" /s) ($(each "${ours[@]}")) | $(pretty "$(median "${theirs[@]}")" /s) ($(each "${theirs[@]}")) | $(printf '%.2f' "$(calculate "$(median "${ours[@]}") / $(median "${theirs[@]}")")") |
+| of $due customers | $(pretty "$(median "${our[@]}")" /s) ($(each "${our[@]}")) | $(pretty "$(median "${their[@]}")" /s) ($(each "${their[@]}")) | $(printf '%.2f' "$(calculate "$(median "${our[@]}") / $(median "${their[@]}")")") |
 END
 }
 
