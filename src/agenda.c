@@ -78,6 +78,39 @@ b24_agenda_next(const char *server, TimestampTz after)
 	return next;
 }
 
+/*
+ * Looks are to be so many seconds apart at most: those that are planned for
+ * later come sooner, spread over that time.  Mostly there are none.
+ */
+void
+b24_agenda_shorten(const char *server, int seconds)
+{
+	static B24Statement customers = {
+		"UPDATE bill24.tracked t SET next_look_at = l.next_look_at FROM ("
+		"  SELECT ctid, pg_catalog.clock_timestamp() + pg_catalog.random() * $3 * '1 second'::interval"
+		"   AS next_look_at FROM bill24.tracked"
+		"  WHERE server = $1 AND next_look_at IS NOT NULL AND next_look_at > $2"
+		"  FOR UPDATE SKIP LOCKED) l WHERE t.ctid = l.ctid",
+		3, {"text", "timestamptz", "integer"}
+	};
+	static B24Statement groups = {
+		"UPDATE bill24.look_group SET next_look_at ="
+		"  pg_catalog.clock_timestamp() + pg_catalog.random() * $3 * '1 second'::interval"
+		" WHERE server = $1 AND next_look_at > $2",
+		3, {"text", "timestamptz", "integer"}
+	};
+	Datum		values[3];
+
+	values[0] = CStringGetTextDatum(server);
+
+	/* no look is planned for later than this: see b24_jittered */
+	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() +
+									(TimestampTz) (1.1 * seconds * USECS_PER_SEC));
+	values[2] = Int32GetDatum(seconds);
+	b24_store_run(&customers, values, NULL);
+	b24_store_run(&groups, values, NULL);
+}
+
 /* Tells people how many customers a second are being read. */
 void
 b24_agenda_note_rate(const char *server, double per_second)

@@ -47,17 +47,19 @@ make_group(const char *server, const B24ServerSettings *settings, int members)
 
 /* Puts so many into the group that is open; returns for how many it had room. */
 static int
-fill_open_group(const char *server, int64 *groups, int count)
+fill_open_group(const char *server, const B24ServerSettings *settings, int64 *groups,
+				int count)
 {
 	static B24Statement find = {
 		"SELECT id, members FROM bill24.look_group WHERE server = $1 AND is_open"
 		" FOR UPDATE SKIP LOCKED", 1, {"text"}
 	};
 	static B24Statement fill = {
-		"UPDATE bill24.look_group SET members = $2, is_open = $3 WHERE id = $1",
-		3, {"bigint", "integer", "boolean"}
+		"UPDATE bill24.look_group SET members = $2, is_open = $3,"
+		" next_look_at = LEAST(next_look_at, $4) WHERE id = $1",
+		4, {"bigint", "integer", "boolean", "timestamptz"}
 	};
-	Datum		values[3];
+	Datum		values[4];
 	int64		id;
 	int			members;
 	int			room;
@@ -73,6 +75,7 @@ fill_open_group(const char *server, int64 *groups, int count)
 	values[0] = Int64GetDatum(id);
 	values[1] = Int32GetDatum(members + room);
 	values[2] = BoolGetDatum(members + room < B24_GROUP_SIZE);
+	values[3] = TimestampTzGetDatum(b24_jittered(GetCurrentTimestamp(), settings->max_sync_s));
 	b24_store_run(&fill, values, NULL);
 	return room;
 }
@@ -92,7 +95,7 @@ b24_group_join(const char *server, const B24ServerSettings *settings,
 			groups[done++] = id;
 	}
 	if (done < count)
-		done += fill_open_group(server, groups + done, count - done);
+		done += fill_open_group(server, settings, groups + done, count - done);
 	if (done < count)
 	{
 		int64		id = make_group(server, settings, count - done);

@@ -152,14 +152,15 @@ static void
 schedule(Row *row, const B24ServerSettings *settings, bool may_group, TimestampTz now)
 {
 	TimestampTz asked_at = row->look->asked_at;
+	int			interval_s = Min(row->interval_s, settings->max_sync_s);
 
-	if (row->interval_s == 0)
-		row->interval_s = settings->max_sync_s;
+	if (interval_s == 0)
+		interval_s = settings->max_sync_s;
 	else if (row->news)
-		row->interval_s = Max(settings->min_sync_s, row->interval_s / SHORTER);
+		interval_s = Max(settings->min_sync_s, interval_s / SHORTER);
 	else
-		row->interval_s = (int) Min((int64) row->interval_s * 2, settings->max_sync_s);
-	row->interval_s = Min(row->interval_s, settings->max_sync_s);
+		interval_s = (int) Min((int64) interval_s * 2, settings->max_sync_s);
+	row->interval_s = interval_s;
 
 	/* somebody asked for a look after this one had begun: that is still due */
 	if (row->wanted_at > asked_at && row->wanted_at <= now && row->next_look_at != 0)

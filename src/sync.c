@@ -45,6 +45,9 @@
 #define PAUSE_MS 1000
 #define LOCKED_EVERY_MS 2000
 
+/* Who wakes us has committed, but may not have told the caches until then. */
+#define CACHES_MS 1000
+
 /* How often people are told how fast it goes. */
 #define RATE_EVERY_MS 1000
 
@@ -463,6 +466,10 @@ take_up_due(B24Sync *sync, Site *site)
 		return;
 	}
 
+	/* there is more than is wanted, since the limits were lowered */
+	if (limit <= 0)
+		return;
+
 	/* the clock was set back */
 	if (site->customers.at > now || site->groups.at > now)
 		rewind_site(site, DT_NOBEGIN);
@@ -474,15 +481,15 @@ take_up_due(B24Sync *sync, Site *site)
 		site->next_look_at = b24_agenda_next(site->server->name, now);
 }
 
-/* All servers, now and when they have changed. */
-static void
+/* All servers, now and when they have changed; false if they have not. */
+static bool
 load_sites(B24Sync *sync)
 {
 	ListCell   *cell;
 	List	   *names;
 
 	if (!servers_changed)
-		return;
+		return false;
 	names = b24_backlog_known_servers();
 	servers_changed = false;
 	foreach(cell, names)
@@ -502,6 +509,19 @@ load_sites(B24Sync *sync)
 		}
 		rewind_site(site, DT_NOBEGIN);
 		MemoryContextSwitchTo(old);
+	}
+	return true;
+}
+
+/* Plans that are of a longer sync_interval than servers have now. */
+static void
+shorten_plans(B24Sync *sync)
+{
+	for (Site *s = sync->sites; s != NULL; s = s->next)
+	{
+		b24_destination_load(s->server);
+		if (s->server->settings.mirror && s->server->settings.limits.serverid != InvalidOid)
+			b24_agenda_shorten(s->server->name, s->server->settings.max_sync_s);
 	}
 }
 
@@ -638,9 +658,13 @@ wants_transaction(const B24Sync *sync, bool look)
 static void
 heed_news(B24Sync *sync)
 {
-	if (!sync->is_ours)
+	bool		was_ours = sync->is_ours;
+	bool		loaded = load_sites(sync);
+
+	if (!was_ours)
 		sync->is_ours = b24_lease_looks();
-	load_sites(sync);
+	if (sync->is_ours && (loaded || !was_ours))
+		shorten_plans(sync);
 	if (sync->look_over_at_ms >= 0 && b24_now_ms() >= sync->look_over_at_ms)
 	{
 		sync->since = DT_NOBEGIN;
@@ -835,6 +859,9 @@ b24_sync_go_on(B24Sync *sync, TimestampTz since, bool look, long *wait_ms)
 
 	MemoryContextReset(sync->scratch);
 	sync->since = Min(sync->since, since);
+	if (since == DT_NOBEGIN)
+		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
+											   b24_now_ms() + CACHES_MS);
 	take_answers(sync);
 	for (Site *s = sync->sites; s != NULL; s = s->next)
 	{

@@ -149,6 +149,26 @@ wait_for_workers(Oid database)
 	}
 }
 
+/* Can there be something to do, now that servers or accounts are others? */
+static bool
+changes_accounts(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_CreateForeignServerStmt:
+		case T_AlterForeignServerStmt:
+		case T_CreateUserMappingStmt:
+		case T_AlterUserMappingStmt:
+			return true;
+		case T_RenameStmt:
+			return castNode(RenameStmt, statement)->renameType == OBJECT_FOREIGN_SERVER;
+		case T_GrantStmt:
+			return castNode(GrantStmt, statement)->objtype == OBJECT_FOREIGN_SERVER;
+		default:
+			return false;
+	}
+}
+
 static void
 run(B24_UTILITY_PARAMETERS)
 {
@@ -189,6 +209,9 @@ process_utility(B24_UTILITY_PARAMETERS)
 
 		b24_roster_wake(MyDatabaseId, !exists, !exists, DT_NOBEGIN);
 	}
+	else if (changes_accounts(statement) &&
+			 OidIsValid(get_extension_oid(B24_EXTENSION, true)))
+		b24_wake_at_end();
 	else if (IsA(statement, AlterDatabaseStmt) &&
 			 find_option(castNode(AlterDatabaseStmt, statement)->options,
 						 "allow_connections") != NULL)
