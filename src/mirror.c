@@ -41,6 +41,7 @@ typedef struct Row
 	const B24Look *look;
 	ItemPointerData place;
 	TimestampTz read_at;		/* 0 if never */
+	bool		was_read;		/* there are copies */
 	TimestampTz wanted_at;		/* 0 if nobody did */
 	TimestampTz again_at;		/* 0 if not */
 	TimestampTz next_look_at;	/* 0 if in a group */
@@ -111,6 +112,7 @@ lock_rows(const char *server, const B24Look **looks, int count, Row *rows)
 		row->look = looks[DatumGetInt32(b24_store_value(i, 1, NULL))];
 		row->place = *(ItemPointer) DatumGetPointer(b24_store_value(i, 2, NULL));
 		row->read_at = time_or_0(i, 3);
+		row->was_read = row->read_at != 0;
 		row->wanted_at = time_or_0(i, 4);
 		row->again_at = time_or_0(i, 5);
 		row->next_look_at = time_or_0(i, 6);
@@ -191,6 +193,10 @@ fail(Row *row, const B24ServerSettings *settings, const char *sqlstate,
 	row->failures = Min(row->failures + 1, 1000000);
 	row->sqlstate = sqlstate;
 	row->error = error;
+
+	/* somebody asked for a look after this one had begun: that is still due */
+	if (row->wanted_at > look->asked_at && row->wanted_at <= now && row->next_look_at != 0)
+		return;
 	delay_ms = b24_backoff_ms(row->failures, settings->retry_delay_ms, -1, b24_random()) +
 		settings->retry_delay_ms;
 	if (look->patient)
@@ -215,7 +221,7 @@ apply(Row *row, const B24ServerSettings *settings, bool may_group, TimestampTz n
 		fail(row, settings, look->sqlstate, look->error, now);
 		return true;
 	}
-	if (gone && !row->has_digest)
+	if (gone && !row->was_read)
 	{
 		fail(row, settings, b24_status_info(B24_NOT_FOUND)->sqlstate,
 			 "the provider does not know this customer", now);
@@ -242,7 +248,7 @@ write_copies(const char *server, Row *const *rows, int count)
 		if (!rows[i]->news || rows[i]->look->keep != NULL)
 			continue;
 		looks[n] = rows[i]->look;
-		known[n++] = rows[i]->has_digest;
+		known[n++] = rows[i]->was_read;
 	}
 	if (n > 0)
 		b24_copies_write(server, looks, known, n);

@@ -45,6 +45,9 @@
 #define PAUSE_MS 1000
 #define LOCKED_EVERY_MS 2000
 
+/* What could not be written, through no fault of its own, is left alone so long. */
+#define LEFT_ALONE_MS 10000
+
 /* Who wakes us has committed, but may not have told the caches until then. */
 #define CACHES_MS 1000
 
@@ -90,8 +93,10 @@ typedef struct Site
 typedef struct UnderWay
 {
 	uint64		hash;			/* first: the key */
-	bool		due_again;		/* has come due meanwhile */
 	TimestampTz due_at;
+	bool		due_again;		/* has come due meanwhile, at again_at */
+	TimestampTz again_at;
+	int64		left_until_ms;	/* not on its way, but left alone; else 0 */
 } UnderWay;
 
 struct B24Sync
@@ -113,6 +118,7 @@ struct B24Sync
 	int64		paused_until_ms;
 	int64		look_over_at_ms;	/* when to take up all again, or -1 */
 	bool		one_by_one;		/* after an error: which one was it? */
+	bool		error_passes;	/* the last error was nobody's fault */
 };
 
 static bool servers_changed = true;
@@ -195,7 +201,7 @@ drop(B24Sync *sync, Site *site, B24Visit *visit)
 
 	if (entry != NULL && entry->due_again)
 	{
-		rewind_place(&site->customers, entry->due_at);
+		rewind_place(&site->customers, entry->again_at);
 		site->more = true;
 	}
 	b24_visit_free(visit);
@@ -367,14 +373,31 @@ take_up(B24Sync *sync, Site *site, const char *sync_code, Oid owner,
 	bool		found;
 
 	entry = hash_search(sync->under_way, &hash, HASH_ENTER, &found);
-	if (found)
+	if (found && entry->left_until_ms > 0)
 	{
-		/* a group comes again by itself, since it is spoiled */
-		entry->due_again = entry->due_again || group == NULL;
-		entry->due_at = due_at;
+		if (b24_now_ms() < entry->left_until_ms)
+		{
+			sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
+												   entry->left_until_ms);
+			return false;
+		}
+	}
+	else if (found)
+	{
+		/*
+		 * A group comes again by itself, since it is spoiled.  Who looks over
+		 * all again meets what is on its way, which is still due as it was.
+		 */
+		if (group == NULL && due_at != entry->due_at)
+		{
+			entry->due_again = true;
+			entry->again_at = due_at;
+		}
 		return false;
 	}
+	entry->due_at = due_at;
 	entry->due_again = false;
+	entry->left_until_ms = 0;
 	visit = b24_visit_new(sync->visits, site->server->name, sync_code, owner);
 	if (digest != NULL)
 	{
@@ -679,6 +702,19 @@ heed_news(B24Sync *sync)
 	}
 }
 
+/* Does an error come of this server's state, and not of what was to be written? */
+static bool
+is_passing(int sqlstate)
+{
+	int			class = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return class == ERRCODE_TO_CATEGORY(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_IO_ERROR);
+}
+
 /* Writes what was found and takes up what is due; false after an error. */
 static bool
 work(B24Sync *sync, bool look)
@@ -708,10 +744,29 @@ work(B24Sync *sync, bool look)
 	PG_CATCH();
 	{
 		ok = false;
+		sync->error_passes = is_passing(geterrcode());
 		b24_transaction_failed(sync->in_call, sync->scratch);
 	}
 	PG_END_TRY();
 	return ok;
+}
+
+/*
+ * Gives up one that something else is in the way of, such as a lock.  It is due
+ * as before, but is not to hold up the others again and again.
+ */
+static void
+leave_alone(B24Sync *sync, Site *site, B24Visit *visit)
+{
+	UnderWay   *entry;
+	bool		found;
+	uint64		hash = visit->hash;
+
+	give_up(sync, site, visit);
+	entry = hash_search(sync->under_way, &hash, HASH_ENTER, &found);
+	entry->due_again = false;
+	entry->left_until_ms = b24_now_ms() + LEFT_ALONE_MS;
+	sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms, entry->left_until_ms);
 }
 
 /* After an error: one by one, until the one is found that it comes from. */
@@ -727,7 +782,12 @@ after_error(B24Sync *sync)
 			last = &(*last)->next;
 		*last = s->writing_groups;
 		s->writing_groups = NULL;
-		if (visit != NULL && sync->one_by_one)
+		if (visit != NULL && sync->one_by_one && sync->error_passes)
+		{
+			sync->ended--;
+			leave_alone(sync, s, pop(&s->ended));
+		}
+		else if (visit != NULL && sync->one_by_one)
 		{
 			if (visit->look.sqlstate == NULL || strcmp(visit->look.sqlstate, "XX000") != 0)
 				make_unwritable(visit);

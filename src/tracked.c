@@ -482,8 +482,8 @@ uint64
 b24_tracked_add(const char *server, Oid owner, Datum *codes, int count, bool *wanted)
 {
 	static B24Statement insert = {
-		"INSERT INTO bill24.tracked (sync_code, server, owner)"
-		" SELECT r.code, $1, $2::regrole FROM unnest($3) AS r(code)"
+		"INSERT INTO bill24.tracked (sync_code, server, owner, wanted_at)"
+		" SELECT r.code, $1, $2::regrole, " NOW " FROM unnest($3) AS r(code)"
 		" ON CONFLICT (sync_code, server) DO NOTHING",
 		3, {"text", "oid", "text[]"}
 	};
