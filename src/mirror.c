@@ -353,7 +353,7 @@ b24_mirror_write(const char *server, const B24ServerSettings *settings,
 	const B24Look **sorted = palloc(Max(count, 1) * sizeof(B24Look *));
 	Row		   *rows = palloc(Max(count, 1) * sizeof(Row));
 	Row		  **changed = palloc(Max(count, 1) * sizeof(Row *));
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now;
 	int			changed_count = 0;
 	int			found;
 
@@ -365,6 +365,9 @@ b24_mirror_write(const char *server, const B24ServerSettings *settings,
 		sorted[i] = &looks[i];
 	qsort(sorted, count, sizeof(B24Look *), compare_codes);
 	found = lock_rows(server, sorted, count, rows);
+
+	/* not before: what others have written until then is not of the future */
+	now = GetCurrentTimestamp();
 	if (found < count)
 		written->skipped = count_tracked(server, sorted, count) - found;
 	for (int i = 0; i < found; i++)

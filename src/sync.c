@@ -78,6 +78,7 @@ typedef struct Site
 	Queue		ended;			/* to be written */
 	B24VisitGroup *through;		/* groups to be written */
 	int			writing;		/* of those that ended, in this transaction */
+	TimestampTz due_again_at;	/* the first of those */
 	B24VisitGroup *writing_groups;
 	int			in_flight;
 	Place		customers;		/* what lies before has been taken up */
@@ -527,6 +528,7 @@ load_sites(B24Sync *sync)
 		{
 			site = palloc0(sizeof(Site));
 			site->server = server;
+			site->due_again_at = DT_NOEND;
 			site->next = sync->sites;
 			sync->sites = site;
 		}
@@ -578,8 +580,7 @@ write_looks(B24Sync *sync, Site *site)
 					 &written);
 	if (written.next_look_at != DT_NOEND)
 		site->next_look_at = Min(site->next_look_at, written.next_look_at);
-	if (written.next_look_at <= GetCurrentTimestamp())
-		rewind_site(site, written.next_look_at);
+	site->due_again_at = written.next_look_at;
 
 	/* some are not written: their groups were not looked at as a whole */
 	if (written.skipped > 0)
@@ -610,6 +611,10 @@ drop_looks(B24Sync *sync, Site *site)
 		}
 		drop(sync, site, visit);
 	}
+
+	/* not earlier, since nobody is taken up who is on his way */
+	if (site->due_again_at <= GetCurrentTimestamp())
+		rewind_site(site, site->due_again_at);
 }
 
 static void
