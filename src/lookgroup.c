@@ -26,6 +26,13 @@ b24_jittered(TimestampTz from, int seconds)
 	return from + (TimestampTz) (seconds * (0.9 + 0.2 * b24_random()) * USECS_PER_SEC);
 }
 
+/* The earliest that b24_jittered may say. */
+TimestampTz
+b24_jittered_least(TimestampTz from, int seconds)
+{
+	return from + (TimestampTz) (seconds * 0.9 * USECS_PER_SEC);
+}
+
 /* A new group with so many members; it is open while it has room. */
 static int64
 make_group(const char *server, const B24ServerSettings *settings, int members)

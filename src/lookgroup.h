@@ -30,6 +30,7 @@ typedef struct B24Member
 } B24Member;
 
 extern TimestampTz b24_jittered(TimestampTz from, int seconds);
+extern TimestampTz b24_jittered_least(TimestampTz from, int seconds);
 extern void b24_group_join(const char *server, const B24ServerSettings *settings,
 						   int64 *groups, int count);
 extern List *b24_group_due(const char *server, TimestampTz until, TimestampTz after,

@@ -376,6 +376,9 @@ b24_mirror_write(const char *server, const B24ServerSettings *settings,
 			changed[changed_count++] = &rows[i];
 		if (rows[i].next_look_at != 0)
 			written->next_look_at = Min(written->next_look_at, rows[i].next_look_at);
+		else if (rows[i].joins)
+			written->next_look_at = Min(written->next_look_at,
+										b24_jittered_least(now, settings->max_sync_s));
 	}
 	if (changed_count == 0)
 		return;

@@ -58,6 +58,7 @@ sub fails
 	my ($name, $expected, %fault) = @_;
 
 	$sim->post('/_sim/fault', { path => $looks, match => "\"$code\"", count => -1, %fault });
+	$admin->ok("SELECT bill24_refresh('{$code}')");
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	comes($admin, $state, $expected, "$name: the reason is told");
 	my $read_at = $admin->ok("SELECT synced_at FROM bill24.customer WHERE sync_code = '$code'");
@@ -163,6 +164,14 @@ is($admin->ok("SELECT count(*) FROM bill24.wallet_change WHERE sync_code = '$cod
 $sim->post('/_sim/fault', { kind => 'patch', path => $looks, match => "\"$code\"", count => -1, raw => { 'data.name' => '12.50', 'data.phone' => 'null' }, remove => ['data.email'] });
 comes($admin, $known, '12.50|||', 'what can be read is read');
 $sim->post('/_sim/clear_faults');
+
+# with nobody to wake the worker, looks go on
+foreach my $round (1 .. 3)
+{
+	my $since = since();
+
+	comes($admin, "SELECT bool_and(synced_at > '$since') FROM bill24.customer", 't', "looks go on, $round");
+}
 comes($admin, $known, $there, 'and back');
 
 # ---- the server option mirror -------------------------------------------------------
