@@ -653,7 +653,7 @@ COMMENT ON VIEW bill24.freshness IS
 CREATE VIEW bill24.sync_progress AS
 SELECT p.server, p.tracked, p.due, p.done, p.failed, r.per_second AS rate, p.oldest,
 	CASE WHEN p.due = 0 THEN NULL
-		WHEN r.per_second > 0 THEN pg_catalog.now() + p.due / r.per_second * '1 second'::interval END AS estimated_end
+		WHEN r.per_second > 0::float8 THEN pg_catalog.now() + p.due::float8 / r.per_second * '1 second'::interval END AS estimated_end
 FROM (SELECT t.server, pg_catalog.count(*) AS tracked,
 		pg_catalog.count(*) FILTER (WHERE COALESCE(t.next_look_at, g.next_look_at) <= pg_catalog.now()) AS due,
 		pg_catalog.count(*) FILTER (WHERE t.read_at IS NOT NULL) AS done,
