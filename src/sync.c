@@ -562,6 +562,7 @@ make_unwritable(B24Visit *visit)
 	visit->look.sqlstate = "XX000";
 	visit->look.error = "what was read could not be written; the server's log tells why";
 	visit->look.patient = true;
+	visit->is_found = true;
 }
 
 static void

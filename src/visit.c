@@ -231,7 +231,6 @@ b24_visit_find(B24Visit *visit)
 	if (visit->is_found)
 		return;
 	old = MemoryContextSwitchTo(visit->context);
-	visit->is_found = true;
 	visit->look.customer = visit->seen;
 	if (visit->job->reply.status == B24_NOT_FOUND)
 		visit->look.outcome = B24_LOOK_GONE;
@@ -243,5 +242,8 @@ b24_visit_find(B24Visit *visit)
 	else
 		fail(visit, B24_NONSENSE, psprintf("could not read the answer: %s",
 										   b24_text_for_message(visit->problem.text)));
+
+	/* not sooner, since an error must not leave an outcome that was not found */
+	visit->is_found = true;
 	MemoryContextSwitchTo(old);
 }
