@@ -183,7 +183,8 @@ b24_group_members(int64 group)
 
 /*
  * All members were asked for since looked_at, and answered as before, or have
- * left.  With looked_at 0 that is not so, and only the next look is set.
+ * left.  With looked_at 0 that is not so, and only the next look is set, as it
+ * is where all should have left and somebody has not.
  */
 void
 b24_group_write(int64 group, TimestampTz looked_at, int members,
@@ -194,8 +195,11 @@ b24_group_write(int64 group, TimestampTz looked_at, int members,
 		" next_look_at = $4 WHERE id = $1",
 		4, {"bigint", "timestamptz", "integer", "timestamptz"}
 	};
+
+	/* of a group that is gone, nobody would look at whoever is in it */
 	static B24Statement drop = {
-		"DELETE FROM bill24.look_group WHERE id = $1", 1, {"bigint"}
+		"DELETE FROM bill24.look_group WHERE id = $1 AND NOT EXISTS ("
+		"SELECT FROM bill24.tracked WHERE look_group = $1)", 1, {"bigint"}
 	};
 	char		nulls[] = "    ";
 	Datum		values[4];
@@ -205,7 +209,13 @@ b24_group_write(int64 group, TimestampTz looked_at, int members,
 	nulls[1] = looked_at == 0 ? 'n' : ' ';
 	values[2] = Int32GetDatum(members);
 	values[3] = TimestampTzGetDatum(next_look_at);
-	b24_store_run(members > 0 ? &write : &drop, values, nulls);
+	if (members > 0)
+		b24_store_run(&write, values, nulls);
+	else if (b24_store_run(&drop, values, nulls) == 0)
+	{
+		nulls[1] = 'n';
+		b24_store_run(&write, values, nulls);
+	}
 }
 
 /* Too few are left of it: they are looked at alone, until they join another. */

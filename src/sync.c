@@ -115,6 +115,7 @@ struct B24Sync
 	int			in_flight;
 	int			ended;
 	int64		ended_since_ms;
+	B24VisitGroup *taken;		/* in this transaction */
 	TimestampTz since;			/* what is due since then is to be taken up */
 	int64		paused_until_ms;
 	int64		look_over_at_ms;	/* when to take up all again, or -1 */
@@ -453,6 +454,11 @@ take_up_group(B24Sync *sync, Site *site, const B24DueGroup *due, TimestampTz now
 		if (!take_up(sync, site, m->sync_code, m->owner, now, group, &m->digest))
 			group->spoiled = true;
 	}
+	if (group->open > 1)
+	{
+		group->next_taken = sync->taken;
+		sync->taken = group;
+	}
 	finish_group(sync, site, group);
 }
 
@@ -779,6 +785,9 @@ leave_alone(B24Sync *sync, Site *site, B24Visit *visit)
 static void
 after_error(B24Sync *sync)
 {
+	/* those that were taken up are still open to others, who may join them */
+	for (B24VisitGroup *g = sync->taken; g != NULL; g = g->next_taken)
+		g->spoiled = true;
 	for (Site *s = sync->sites; s != NULL; s = s->next)
 	{
 		B24Visit   *visit = s->ended.first;
@@ -820,6 +829,7 @@ after_error(B24Sync *sync)
 static void
 run_transaction(B24Sync *sync, bool look)
 {
+	sync->taken = NULL;
 	for (Site *s = sync->sites; s != NULL; s = s->next)
 	{
 		s->writing = sync->one_by_one ? Min(s->ended.count, 1) : s->ended.count;
