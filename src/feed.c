@@ -58,6 +58,8 @@ typedef struct Key
 typedef struct Note
 {
 	Key			key;			/* first */
+	Oid			owner;			/* who called last, */
+	int64		account;		/* and the number of that account */
 	bool		has_told;
 	B24Told		told;
 	bool		has_answer;
@@ -283,6 +285,7 @@ b24_feed(const B24Job *job, TimestampTz asked_at)
 	bool		reads = job->endpoint->tells == B24_TELLS_READ;
 	MemoryContext old;
 	B24Told		told;
+	Note	   *note;
 
 	if (job->endpoint->tells == B24_TELLS_NOTHING ||
 		(job->reply.status != B24_OK && (job->reply.status != B24_NOT_FOUND || !reads)) ||
@@ -298,6 +301,12 @@ b24_feed(const B24Job *job, TimestampTz asked_at)
 			feed_answer(job, &told, asked_at);
 		else
 			note_told(account->serverid, &told);
+		note = find_note(account->serverid, told.sync_code, HASH_FIND);
+		if (note != NULL)
+		{
+			note->owner = account->userid;
+			note->account = account->number;
+		}
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -377,6 +386,22 @@ is_known(const Note *note, const B24Standing *standing,
 }
 
 /*
+ * Is the customer that the mirror has another merchant's, who has the same
+ * sync_code on the same server?  Of two, the mirror has the first.
+ */
+static bool
+is_of_another(const char *server, const Note *note, const B24Standing *standing)
+{
+	const B24Account *account;
+	B24Problem	ignored;
+
+	if (!standing->tracked || standing->owner == note->owner)
+		return false;
+	account = b24_account_of(server, standing->owner, &ignored);
+	return account != NULL && account->number != note->account;
+}
+
+/*
  * Writes notes of one server, at most BATCH; true if the worker has something
  * to do then.  Customers of whom nothing new was learnt are only read.
  */
@@ -402,6 +427,8 @@ write_batch(const char *server, const B24ServerSettings *settings, bool wait,
 		const Note *note = batch[i];
 		const B24Standing *s = &standing[i];
 
+		if (is_of_another(server, note, s))
+			continue;
 		if (note->has_told &&
 			(note->told.wants || !s->tracked || (s->failing && s->owner != note->told.owner)))
 			told[told_count++] = note->told;

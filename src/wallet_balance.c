@@ -60,7 +60,7 @@ raise_not_found(const B24Account *account)
 /* The columns of the tables; see their declarations. */
 enum
 {
-	TRACKED_NEXT_LOOK_AT = 5, TRACKED_LOOK_GROUP = 6, TRACKED_WANTED_AT = 7,
+	TRACKED_OWNER = 3, TRACKED_NEXT_LOOK_AT = 5, TRACKED_LOOK_GROUP = 6, TRACKED_WANTED_AT = 7,
 	TRACKED_READ_AT = 10,
 	GROUP_ID = 1, GROUP_LOOKED_AT = 6,
 	CUSTOMER_DELETED_AT = 8,
@@ -131,14 +131,36 @@ group_looked_at(Snapshot snapshot, Datum group)
 	return looked_at;
 }
 
-/* When a customer was last looked at with success; DT_NOBEGIN if never. */
+/*
+ * May what was read with the account of that role be told to this one's?  Two
+ * merchants on one server may have the same sync_code for different customers,
+ * and whoever has other secrets has to show them to the provider.
+ */
+static bool
+shares_account(const B24Account *account, Oid owner)
+{
+	B24Problem	ignored;
+	const B24Account *other;
+
+	if (owner == account->userid)
+		return true;
+	other = b24_account_of(account->server, owner, &ignored);
+	return other != NULL &&
+		memcmp(other->digest, account->digest, sizeof(account->digest)) == 0;
+}
+
+/*
+ * When a customer was last looked at with success; DT_NOBEGIN if never, or not
+ * with this account.
+ */
 static TimestampTz
-looked_at(Snapshot snapshot, ScanKey keys)
+looked_at(const B24Account *account, Snapshot snapshot, ScanKey keys)
 {
 	TimestampTz at = DT_NOBEGIN;
 	TimestampTz wanted_at = DT_NOBEGIN;
 	bool		in_group = false;
 	Datum		group = (Datum) 0;
+	Oid			owner = InvalidOid;
 	HeapTuple	row;
 	TableScan	scan;
 
@@ -148,6 +170,7 @@ looked_at(Snapshot snapshot, ScanKey keys)
 	{
 		bool		isnull;
 
+		owner = DatumGetObjectId(column_of(&scan, row, TRACKED_OWNER, &isnull));
 		at = time_of(&scan, row, TRACKED_READ_AT);
 		wanted_at = time_of(&scan, row, TRACKED_WANTED_AT);
 		(void) column_of(&scan, row, TRACKED_NEXT_LOOK_AT, &in_group);
@@ -155,6 +178,8 @@ looked_at(Snapshot snapshot, ScanKey keys)
 		in_group = in_group && !isnull;
 	}
 	end_scan(&scan);
+	if (!OidIsValid(owner) || !shares_account(account, owner))
+		return DT_NOBEGIN;
 	if (in_group)
 		at = Max(at, group_looked_at(snapshot, group));
 
@@ -190,7 +215,7 @@ put_copies(ReturnSetInfo *set, Snapshot snapshot, ScanKey keys, TimestampTz sync
 
 /*
  * The rows from the mirror, if it was right at that time or later; false if it
- * was not, or does not know.  What is committed by now counts, whatever the
+ * was not, or does not know, or was read with another account.  What is committed by now counts, whatever the
  * age of the transaction.
  *
  * The tables are read without the executor, as the catalogs are: a statement,
@@ -213,7 +238,7 @@ from_mirror(ReturnSetInfo *set, const B24Account *account, text *code,
 						   C_COLLATION_OID, F_TEXTEQ, PointerGetDatum(code));
 	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(account->server));
-	synced_at = looked_at(snapshot, keys);
+	synced_at = looked_at(account, snapshot, keys);
 	if (synced_at != DT_NOBEGIN && synced_at >= since)
 	{
 		begin_scan(&scan, "customer_copy", "customer_copy_pkey", snapshot, keys, 2);
