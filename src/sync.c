@@ -86,6 +86,7 @@ typedef struct Site
 	bool		more;			/* there may be more that is due */
 	TimestampTz next_look_at;	/* when something is due, if there is no more now */
 	int64		blocked_until_ms;
+	bool		holding;		/* of what is in stock, the server wants nothing yet */
 	int64		looks;			/* since the rate was told */
 	int64		rate_at_ms;
 } Site;
@@ -281,6 +282,14 @@ take_answers(B24Sync *sync)
 				break;
 			case B24_VISIT_LATER:
 				site->blocked_until_ms = b24_now_ms() + wait_ms;
+
+				/* a group must not begin anew for each that is one too many */
+				if (visit->group != NULL && b24_visit_again(visit))
+				{
+					push(&site->stock, visit);
+					site->holding = true;
+					break;
+				}
 				give_up(sync, site, visit);
 				rewind_site(site, DT_NOBEGIN);
 				break;
@@ -309,6 +318,8 @@ send_stock(B24Sync *sync, Site *site)
 	int			most = most_in_flight(sync, site);
 	int64		now = b24_now_ms();
 
+	if (now >= site->blocked_until_ms)
+		site->holding = false;
 	while (site->stock.count > 0 && site->in_flight < most &&
 		   now >= site->blocked_until_ms &&
 		   !b24_delivery_wants(sync->delivery, site->server->name))
@@ -958,7 +969,7 @@ b24_sync_go_on(B24Sync *sync, TimestampTz since, bool look, long *wait_ms)
 	*wait_ms = at < 0 ? -1 : (long) Min(Max(at - b24_now_ms(), 0), INT_MAX);
 	is_busy = sync->ended > 0 || sync->in_flight > 0;
 	for (Site *s = sync->sites; s != NULL; s = s->next)
-		is_busy = is_busy || s->stock.count > 0;
+		is_busy = is_busy || (s->stock.count > 0 && !s->holding);
 	MemoryContextSwitchTo(old);
 	return is_busy;
 }

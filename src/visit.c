@@ -208,6 +208,26 @@ b24_visit_end(B24Visit *visit, long *wait_ms)
 		B24_VISIT_NO_NEWS : B24_VISIT_WRITE;
 }
 
+/*
+ * Makes the same request once more, of a visit that has ended; false if it
+ * cannot.
+ */
+bool
+b24_visit_again(B24Visit *visit)
+{
+	B24Job	   *old = visit->job;
+	B24Job	   *job = b24_job_new(old->exchange, old->endpoint);
+	B24Json    *none = job->arguments;
+	B24Problem	ignored;
+
+	job->user = visit;
+	job->arguments = old->arguments;
+	old->arguments = none;
+	visit->job = job;
+	b24_job_free(old);
+	return b24_job_encode(job, &ignored) == B24_OK;
+}
+
 static void
 explain(B24Visit *visit)
 {

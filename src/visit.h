@@ -57,6 +57,7 @@ extern uint64 b24_visit_hash(const char *server, const char *sync_code);
 extern bool b24_visit_prepare(B24Visit *visit, B24Destination *server,
 							  B24Inbox *inbox);
 extern B24VisitEnd b24_visit_end(B24Visit *visit, long *wait_ms);
+extern bool b24_visit_again(B24Visit *visit);
 extern void b24_visit_find(B24Visit *visit);
 extern void b24_visit_free(B24Visit *visit);
 
