@@ -40,7 +40,7 @@ typedef struct Row
 {
 	const B24Look *look;
 	ItemPointerData place;
-	TimestampTz read_at;		/* 0 if never */
+	TimestampTz read_at;		/* also with its group; 0 if never */
 	bool		was_read;		/* there are copies */
 	TimestampTz wanted_at;		/* 0 if nobody did */
 	TimestampTz again_at;		/* 0 if not */
@@ -81,8 +81,10 @@ static int
 lock_rows(const char *server, const B24Look **looks, int count, Row *rows)
 {
 	static B24Statement lock = {
-		"SELECT k.n, t.ctid, t.read_at, t.wanted_at, t.again_at, t.next_look_at, t.look_group,"
-		" t.digest, t.look_interval, t.failures"
+		"SELECT k.n, t.ctid, GREATEST(t.read_at,"
+		"  (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)),"
+		" t.wanted_at, t.again_at, t.next_look_at, t.look_group, t.digest, t.look_interval,"
+		" t.failures"
 		" FROM unnest($2, $3) AS k(n, code), LATERAL ("
 		"  SELECT u.ctid, u.* FROM bill24.tracked u"
 		"  WHERE u.sync_code = k.code AND u.server = $1 FOR UPDATE SKIP LOCKED) t",
