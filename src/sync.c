@@ -28,15 +28,16 @@
 #include "visit.h"
 
 /* What was found is written when there is so much, or it has waited so long. */
-#define LOOKS_AT_ONCE 512
+#define LOOKS_AT_ONCE 128
 #define LOOK_PATIENCE_MS 50
 
 /* Prepared ahead of what is in flight: at least, and at most. */
 #define MIN_STOCK 8
 #define MAX_STOCK 1024
 
-/* Of the requests that may be in flight, one in so many is left to others. */
+/* Of the requests that may be in flight, one in so many is left to others, up to. */
 #define SHARE_OF_OTHERS 8
+#define MOST_FOR_OTHERS 16
 
 /* A group with fewer members is dissolved. */
 #define SMALL_GROUP (B24_GROUP_SIZE / 4)
@@ -307,7 +308,7 @@ most_in_flight(const B24Sync *sync, const Site *site)
 	int			capacity = b24_pool_capacity();
 
 	if (most > 1)
-		most -= Max(most / SHARE_OF_OTHERS, 1);
+		most -= Min(Max(most / SHARE_OF_OTHERS, 1), MOST_FOR_OTHERS);
 	return Min(most, capacity - capacity / SHARE_OF_OTHERS -
 			   b24_delivery_in_flight(sync->delivery));
 }
@@ -942,6 +943,7 @@ b24_sync_go_on(B24Sync *sync, TimestampTz since, bool look, long *wait_ms)
 {
 	MemoryContext old = MemoryContextSwitchTo(sync->scratch);
 	bool		is_busy;
+	bool		worked;
 	int64		at;
 
 	MemoryContextReset(sync->scratch);
@@ -958,7 +960,8 @@ b24_sync_go_on(B24Sync *sync, TimestampTz since, bool look, long *wait_ms)
 			empty_stock(sync, s);
 	}
 	take_answers(sync);			/* to what could not even be sent */
-	if (wants_transaction(sync, look))
+	worked = wants_transaction(sync, look);
+	if (worked)
 	{
 		run_transaction(sync, look);
 		for (Site *s = sync->sites; s != NULL && look; s = s->next)
