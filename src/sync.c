@@ -973,6 +973,10 @@ b24_sync_go_on(B24Sync *sync, TimestampTz since, bool look, long *wait_ms)
 	is_busy = sync->ended > 0 || sync->in_flight > 0;
 	for (Site *s = sync->sites; s != NULL; s = s->next)
 		is_busy = is_busy || (s->stock.count > 0 && !s->holding);
+
+	/* what was counted in the last second would wait for the next transaction */
+	if (worked && !is_busy && !sync->in_call)
+		pgstat_report_stat(true);
 	MemoryContextSwitchTo(old);
 	return is_busy;
 }
