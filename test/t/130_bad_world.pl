@@ -223,6 +223,10 @@ foreach my $how ('kill -9', 'immediate', 'terminate')
 	requests_wait($sim, 1);
 	$admin->ok("ALTER USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (SET secret 'wrong'); ALTER SERVER bill24 OPTIONS (SET retry_delay '1h')");
 	$sim->post('/_sim/clear_faults');
+
+	# whichever retry_delay the worker knew when the request ended
+	ends($head, qr/^unknown\|(08007|28000)\|/, 'the request ends');
+	retry($head);
 	ends($head, qr/^unknown\|28000\|.*refused/, 'ALTER USER MAPPING with a request under way');
 	$admin->ok("ALTER USER MAPPING FOR CURRENT_USER SERVER bill24 OPTIONS (SET secret 'demo-secret'); ALTER SERVER bill24 OPTIONS (SET retry_delay '20ms')");
 	retry($head);
