@@ -207,9 +207,25 @@ fail(Row *row, const B24ServerSettings *settings, const char *sqlstate,
 	row->next_look_at = now + delay_ms * INT64CONST(1000);
 }
 
+/* Do the copies have a wallet of this customer that is there? */
+static bool
+has_wallets(const char *server, const char *sync_code)
+{
+	static B24Statement find = {
+		"SELECT FROM bill24.wallet_copy WHERE sync_code = $1 AND server = $2"
+		" AND deleted_at IS NULL LIMIT 1", 2, {"text", "text"}
+	};
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(sync_code);
+	values[1] = CStringGetTextDatum(server);
+	return b24_store_run_latest(&find, values) > 0;
+}
+
 /* What a look changes; false if nothing. */
 static bool
-apply(Row *row, const B24ServerSettings *settings, bool may_group, TimestampTz now)
+apply(const char *server, Row *row, const B24ServerSettings *settings, bool may_group,
+	  TimestampTz now)
 {
 	const B24Look *look = row->look;
 	bool		gone = look->outcome == B24_LOOK_GONE;
@@ -227,6 +243,15 @@ apply(Row *row, const B24ServerSettings *settings, bool may_group, TimestampTz n
 	{
 		fail(row, settings, b24_status_info(B24_NOT_FOUND)->sqlstate,
 			 "the provider does not know this customer", now);
+		return true;
+	}
+
+	/* what does not tell of wallets must not make old balances new */
+	if (!gone && look->keep == NULL && !look->customer.tells_wallets && row->was_read &&
+		has_wallets(server, look->sync_code))
+	{
+		fail(row, settings, b24_status_info(B24_NONSENSE)->sqlstate,
+			 "could not read the answer: it does not tell of wallets", now);
 		return true;
 	}
 	row->news = !row->has_digest || row->digest != digest;
@@ -374,7 +399,7 @@ b24_mirror_write(const char *server, const B24ServerSettings *settings,
 		written->skipped = count_tracked(server, sorted, count) - found;
 	for (int i = 0; i < found; i++)
 	{
-		if (apply(&rows[i], settings, may_group, now))
+		if (apply(server, &rows[i], settings, may_group, now))
 			changed[changed_count++] = &rows[i];
 		if (rows[i].next_look_at != 0)
 			written->next_look_at = Min(written->next_look_at, rows[i].next_look_at);

@@ -187,9 +187,11 @@ looked_at(const B24Account *account, Snapshot snapshot, ScanKey keys)
 	return wanted_at > at ? DT_NOBEGIN : at;
 }
 
-static void
+/* The wallets that are there; false if there never was one. */
+static bool
 put_copies(ReturnSetInfo *set, Snapshot snapshot, ScanKey keys, TimestampTz synced_at)
 {
+	bool		found = false;
 	HeapTuple	row;
 	TableScan	scan;
 
@@ -199,6 +201,7 @@ put_copies(ReturnSetInfo *set, Snapshot snapshot, ScanKey keys, TimestampTz sync
 		Datum		values[COLUMN_COUNT];
 		bool		nulls[COLUMN_COUNT] = {false};
 
+		found = true;
 		if (time_of(&scan, row, WALLET_DELETED_AT) != DT_NOBEGIN)
 			continue;
 		values[COLUMN_ID] = column_of(&scan, row, WALLET_ID, &nulls[COLUMN_ID]);
@@ -211,6 +214,7 @@ put_copies(ReturnSetInfo *set, Snapshot snapshot, ScanKey keys, TimestampTz sync
 		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 	}
 	end_scan(&scan);
+	return found;
 }
 
 /*
@@ -247,8 +251,10 @@ from_mirror(ReturnSetInfo *set, const B24Account *account, text *code,
 		gone = known && time_of(&scan, row, CUSTOMER_DELETED_AT) != DT_NOBEGIN;
 		end_scan(&scan);
 	}
+
+	/* no wallets: are there none, or did the answer not tell of them? */
 	if (known && !gone)
-		put_copies(set, snapshot, keys, synced_at);
+		known = put_copies(set, snapshot, keys, synced_at);
 	UnregisterSnapshot(snapshot);
 	if (gone)
 		raise_not_found(account);
