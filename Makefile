@@ -70,6 +70,9 @@ OBJS = \
 	src/mirror.o \
 	src/agenda.o \
 	src/visit.o \
+	src/site.o \
+	src/takeup.o \
+	src/synclog.o \
 	src/sync.o \
 	src/tracked.o \
 	src/feed.o \
