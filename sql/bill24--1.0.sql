@@ -999,6 +999,17 @@ AS 'MODULE_PATHNAME', 'bill24_enqueue' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 
 COMMENT ON FUNCTION paycombat_enqueue(text, jsonb, name) IS
 'bill24_enqueue() for the server "paycombat": has an operation sent after commit, in order per organization_reference_id';
 
+/*
+ * What is said of bill24_customer_trigger() holds, with the operations and
+ * fields of PayCombat; the key is organization_reference_id.  Documents are sent
+ * with an update, too.
+ */
+CREATE FUNCTION paycombat_customer_trigger()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'bill24_customer_trigger' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION paycombat_customer_trigger() IS
+'bill24_customer_trigger() for the server "paycombat": AFTER trigger that keeps the customers at PayCombat like the rows of a table';
+
 CREATE FUNCTION paycombat_verify_webhook(
 	body text,
 	signature text,

@@ -591,6 +591,24 @@ b24_account_is_current(const B24Account *account)
 }
 
 /*
+ * Whose server it is, whoever asks; NULL if there is none of that name and of
+ * a wrapper of ours.  Needs a transaction.
+ */
+const B24Provider *
+b24_server_provider(const char *name)
+{
+	Oid			serverid;
+	bool		usage;
+	bool		other_wrapper;
+	const B24Provider *provider;
+
+	if (!find_server(name, BOOTSTRAP_SUPERUSERID, &serverid, &usage))
+		return NULL;
+	(void) our_server(serverid, &other_wrapper, &provider);
+	return provider;
+}
+
+/*
  * What is set for a server, whoever asks; false if there is none of that name
  * and of a wrapper of ours.  Needs a transaction.
  */

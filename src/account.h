@@ -47,6 +47,7 @@ typedef struct B24ServerSettings
 	int			second_look_s;	/* after a payment, look once more so much later */
 } B24ServerSettings;
 
+extern const B24Provider *b24_server_provider(const char *server);
 extern bool b24_server_settings(const char *server,
 								B24ServerSettings *settings);
 extern const B24Account *b24_account_open(const char *server,

@@ -288,6 +288,9 @@ const B24Provider b24_bill24 = {
 	.needed = 3,
 	.login = login,
 	.look = &b24_endpoints[B24_EP_get_customer],
+	.create = &b24_endpoints[B24_EP_create_customer],
+	.update = &b24_endpoints[B24_EP_update_customer],
+	.remove = &b24_endpoints[B24_EP_delete_customer],
 	.sign = sign,
 	.decode = decode,
 };

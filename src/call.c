@@ -19,7 +19,9 @@
 #include "utils/timestamp.h"
 
 #include "call.h"
+#include "errand.h"
 #include "feed.h"
+#include "operation.h"
 #include "paycombat_customer.h"
 #include "report.h"
 #include "store.h"
@@ -48,22 +50,6 @@ b24_call_site(FunctionCallInfo fcinfo)
 	return site;
 }
 
-/* The server that a function means if none is named, by the function's name. */
-static const char *
-default_server(Oid function)
-{
-	const char *name = get_func_name(function);
-
-	for (const B24Provider *const *p = b24_providers; name != NULL && *p != NULL; p++)
-	{
-		size_t		length = strlen((*p)->name);
-
-		if (strncmp(name, (*p)->name, length) == 0 && name[length] == '_')
-			return (*p)->name;
-	}
-	return b24_providers[0]->name;
-}
-
 /*
  * The account that the argument "server" names, of a provider or (wanted is
  * NULL) of any.
@@ -79,7 +65,7 @@ b24_call_account(const B24CallSite *site, FunctionCallInfo fcinfo,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"server\" must not be NULL"),
 				 errhint("Leave it out to call the server \"%s\".",
-						 default_server(site->signature->function))));
+						 b24_operation_provider(site->signature->function)->name)));
 	return b24_account_open(NameStr(*PG_GETARG_NAME(i)), wanted);
 }
 
@@ -119,9 +105,61 @@ b24_call_extension(FunctionCallInfo fcinfo)
 }
 
 /*
+ * Makes the arguments of a job what its operation wants: in the order of the
+ * function's, and with the provider's own key where the caller gave ours alone.
+ * Error: 22004 if neither is there, KH404 if there is none for ours.
+ */
+void
+b24_call_complete(B24Job *job)
+{
+	const B24Endpoint *endpoint = job->endpoint;
+	bool		looks = endpoint->remote_key != NULL &&
+		b24_json_get(job->arguments, endpoint->remote_key) == NULL;
+	B24Problem	problem;
+	B24Status	status;
+	B24Store	store;
+
+	if (looks)
+		b24_store_open(&store);
+	status = b24_errand_complete(endpoint, &job->arguments, job->exchange->account,
+								 &problem);
+	if (looks)
+		b24_store_close(&store);
+	if (status != B24_OK)
+		b24_report_problem(endpoint->name, &problem);
+}
+
+/*
+ * Finds what is wrong with a request that will be sent later, by making it.
+ * The provider's own key may become known only when the jobs before this one
+ * have been sent: to see whether all else is right, anything does.  Raises the
+ * errors of the call itself that need no answer.
+ */
+void
+b24_call_rehearse(const B24Account *account, const B24Endpoint *endpoint,
+				  B24Json *arguments)
+{
+	B24Request	request = {0};
+	B24Problem	problem;
+	B24Status	status;
+
+	if (endpoint->remote_key != NULL &&
+		b24_json_get(arguments, endpoint->remote_key) == NULL &&
+		!b24_json_set(arguments, endpoint->remote_key, b24_json_new_string("-", 1)))
+		status = b24_problem(&problem, B24_NO_MEMORY, "out of memory");
+	else
+		status = b24_encode(endpoint, account->base_url, arguments,
+							&account->secrets, &request, &problem);
+	b24_request_free(&request);
+	if (status != B24_OK)
+		b24_report_problem(endpoint->name, &problem);
+}
+
+/*
  * Makes the request of a job from its arguments, sends it and waits.  What is
  * no success is an error, except what is not found where that may be.  All
- * direct calls pass here, so here the mirror learns of them.
+ * direct calls pass here, so here the mirror learns of them, and what the
+ * answer tells of a customer is kept.
  */
 void
 b24_call_job(B24Job *job, bool missing_ok)
@@ -139,6 +177,11 @@ b24_call_job(B24Job *job, bool missing_ok)
 		(job->reply.status != B24_NOT_FOUND || !missing_ok))
 		b24_report_reply(account->server, job->endpoint, &account->secrets,
 						 &job->reply);
+	if (job->reply.status == B24_OK &&
+		job->endpoint->keeps != B24_KEEPS_NOTHING &&
+		!b24_repeats_secret(&account->secrets, job->reply.result))
+		b24_paycombat_customer_keep(account->server, account->number, job->endpoint,
+									job->arguments, job->reply.result, WARNING);
 }
 
 /*
@@ -243,26 +286,6 @@ b24_call_warn(const B24Account *account, const B24Endpoint *endpoint)
 						 endpoint->path_option, account->server)));
 }
 
-/* The provider's own key where the caller gave ours alone. */
-static void
-complete(const B24CallSite *site, B24Job *job)
-{
-	const B24Endpoint *endpoint = job->endpoint;
-	B24Problem	problem;
-	B24Status	status;
-	B24Store	store;
-
-	if (endpoint->remote_key == NULL ||
-		b24_json_get(job->arguments, endpoint->remote_key) != NULL)
-		return;
-	b24_store_open(&store);
-	status = b24_paycombat_customer_complete(job->exchange->account, endpoint,
-											 site->signature, &job->arguments, &problem);
-	b24_store_close(&store);
-	if (status != B24_OK)
-		b24_report_problem(endpoint->name, &problem);
-}
-
 /*
  * Calls an operation with the arguments of an SQL function and returns its
  * result.  Errors: see the table in status.c; a function that reads returns
@@ -280,16 +303,11 @@ b24_call(FunctionCallInfo fcinfo, B24EndpointId id)
 	bool		isnull = true;
 
 	b24_arguments_put(site->signature, fcinfo, job->arguments);
-	complete(site, job);
+	b24_call_complete(job);
 	b24_call_warn(account, endpoint);
 	if (site->returns_set)
 		InitMaterializedSRF(fcinfo, 0);
 	b24_call_job(job, b24_call_missing_ok(site, fcinfo));
-	if (job->reply.status == B24_OK &&
-		endpoint->keeps != B24_KEEPS_NOTHING &&
-		!b24_repeats_secret(&account->secrets, job->reply.result))
-		b24_paycombat_customer_keep(account->server, account->number, endpoint,
-									job->arguments, job->reply.result, WARNING);
 
 	if (job->reply.status != B24_OK)
 		;						/* not found: NULL, or no row */

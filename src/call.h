@@ -33,6 +33,9 @@ extern bool b24_call_missing_ok(const B24CallSite *site,
 extern void b24_call_refuse_nulls(const B24CallSite *site,
 								  FunctionCallInfo fcinfo, int count);
 extern Oid	b24_call_extension(FunctionCallInfo fcinfo);
+extern void b24_call_complete(B24Job *job);
+extern void b24_call_rehearse(const B24Account *account,
+							  const B24Endpoint *endpoint, B24Json *arguments);
 extern void b24_call_job(B24Job *job, bool missing_ok);
 extern Datum b24_call(FunctionCallInfo fcinfo, B24EndpointId id);
 

@@ -4,8 +4,8 @@
  *	  A row of a table as a customer of the provider.
  *
  * This runs for every row of a table that is kept at the provider, so texts
- * go into jsonb as they are; only wallets, which are JSON, are put through the
- * codec here.
+ * go into jsonb as they are; only documents, such as wallets, are put through
+ * the codec here.
  *
  *-------------------------------------------------------------------------
  */
@@ -165,8 +165,10 @@ set_document(JsonbValue *member, const B24MappedField *field, Datum value)
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("out of memory")));
 
-		/* it may be json, where anything goes that jsonb refuses */
+		/* the column may be json, where anything goes that jsonb refuses */
 		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+		if (p->type == JSONOID)
+			value = CStringGetTextDatum(text);
 		b24_argument_put(p, value, false, scratch);
 		jsonb = b24_arguments_to_jsonb(scratch);
 	}
@@ -177,6 +179,21 @@ set_document(JsonbValue *member, const B24MappedField *field, Datum value)
 	PG_END_TRY();
 	getKeyJsonValueFromContainer(&jsonb->root, p->name, strlen(p->name), member);
 	return member->type != jbvNull;
+}
+
+/* The text that orders jobs, if it is not too long for that. */
+static text *
+key_of(Relation relation, const B24MappedField *field, const JsonbValue *member)
+{
+	if (member->val.string.len > B24_KEY_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("field \"%s\" is too long to be enqueued",
+						field->parameter.name),
+				 errdetail("It has %d bytes, and at most %d can be.",
+						   member->val.string.len, B24_KEY_BYTES),
+				 errtablecol(relation, field->column)));
+	return cstring_to_text_with_len(member->val.string.val, member->val.string.len);
 }
 
 /* The pairs are in jsonb's order already, so there is nothing to sort. */
@@ -205,7 +222,8 @@ request_of(JsonbPair *pairs, int count, bool has_document)
 /*
  * What is to be sent for a row, in the current memory context.  A column that
  * is NULL is left out.  Errors: 22004 a required column is NULL, 22001 a text
- * that is too long, 22023 an empty one that is required.
+ * that is too long, 22023 an empty one that is required.  What else the provider
+ * would refuse is for the caller to find.
  */
 void
 b24_customer_job(const B24Mapping *mapping, Relation relation, B24Change change,
@@ -242,8 +260,7 @@ b24_customer_job(const B24Mapping *mapping, Relation relation, B24Change change,
 		else
 			set_text(member, relation, change, field, value);
 		if (field == mapping->key)
-			job->key = cstring_to_text_with_len(member->val.string.val,
-												member->val.string.len);
+			job->key = key_of(relation, field, member);
 		pairs[count].key = field->name;
 		pairs[count].order = count;
 		count++;

@@ -18,7 +18,6 @@
 #include "operation.h"
 #include "outbox.h"
 #include "paycombat_customer.h"
-#include "report.h"
 #include "store.h"
 #include "text.h"
 
@@ -27,7 +26,6 @@ typedef struct Draft
 {
 	MemoryContextCallback callback;
 	B24Json    *arguments;
-	B24Request	request;
 } Draft;
 
 static void
@@ -35,7 +33,6 @@ free_draft(void *arg)
 {
 	Draft	   *draft = arg;
 
-	b24_request_free(&draft->request);
 	b24_json_free(draft->arguments);
 	draft->arguments = NULL;
 }
@@ -105,21 +102,6 @@ key_of(const B24Account *account, const B24Endpoint *endpoint,
 	return cstring_to_text(key);
 }
 
-/*
- * The provider's own key may become known only when the jobs before this one
- * have been sent: to see whether all else is right, anything does.
- */
-static void
-stand_in(const B24Endpoint *endpoint, B24Json *arguments)
-{
-	if (endpoint->remote_key != NULL &&
-		b24_json_get(arguments, endpoint->remote_key) == NULL &&
-		!b24_json_set(arguments, endpoint->remote_key, b24_json_new_string("-", 1)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-}
-
 PG_FUNCTION_INFO_V1(bill24_enqueue);
 
 /*
@@ -139,7 +121,6 @@ bill24_enqueue(PG_FUNCTION_ARGS)
 	const B24Signature *signature;
 	B24NewJob	job;
 	Draft	   *draft;
-	B24Problem	problem;
 	int64		id;
 
 	b24_call_refuse_nulls(site, fcinfo, 2);
@@ -151,10 +132,7 @@ bill24_enqueue(PG_FUNCTION_ARGS)
 	b24_arguments_from_jsonb(signature, PG_GETARG_JSONB_P(1), draft->arguments);
 	job.request = b24_arguments_to_jsonb(draft->arguments);
 	job.key = key_of(account, job.endpoint, draft->arguments);
-	stand_in(job.endpoint, draft->arguments);
-	if (b24_encode(job.endpoint, account->base_url, draft->arguments,
-				   &account->secrets, &draft->request, &problem) != B24_OK)
-		b24_report_problem(job.endpoint->name, &problem);
+	b24_call_rehearse(account, job.endpoint, draft->arguments);
 	free_draft(draft);
 	b24_call_warn(account, job.endpoint);
 	id = b24_outbox_add(account->server, account->number, GetUserId(), &job, 1, NULL);

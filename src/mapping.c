@@ -4,7 +4,7 @@
  *	  What a trigger's arguments say: which column is which field.
  *
  * The arguments are read when a trigger is first fired in a process, and what
- * they say is kept until its table or any function changes.  Partitions have
+ * they say is kept until its table, or any function or server, changes.  Partitions have
  * triggers of their own, and may have their columns in other places.
  *
  *-------------------------------------------------------------------------
@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "account.h"
 #include "mapping.h"
 #include "operation.h"
 #include "provider.h"
@@ -37,12 +38,6 @@ typedef struct Entry
 
 static HTAB *entries = NULL;
 static uint64 invalidations = 0;
-
-static const char *const operation_names[B24_CHANGE_COUNT] = {
-	[B24_CHANGE_DELETE] = "delete_customer",
-	[B24_CHANGE_CREATE] = "create_customer",
-	[B24_CHANGE_UPDATE] = "update_customer",
-};
 
 /* ---- the arguments ---- */
 
@@ -66,6 +61,14 @@ refuse_argument(const Trigger *trigger, const char *message, const char *hint)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s in the arguments of trigger \"%s\"", message, trigger->tgname),
 			 errhint("%s", hint)));
+}
+
+/* What an argument looks like. */
+static const char *
+usage(const B24Mapping *mapping)
+{
+	return psprintf("Arguments are like '%s=code': a field, and the column that it is taken from.",
+					mapping->provider->create->key);
 }
 
 static const B24Parameter *
@@ -145,7 +148,7 @@ set_column(B24MappedField *field, Relation relation, Form_pg_attribute column)
 					 errmsg("column \"%s\" of table \"%s\" cannot be field \"%s\"",
 							NameStr(column->attname),
 							RelationGetRelationName(relation), field->parameter.name),
-					 errdetail("The field takes jsonb.")));
+					 errdetail("The field takes json or jsonb.")));
 		field->kind = B24_COLUMN_DOCUMENT;
 	}
 	else if (type == TEXTOID || type == VARCHAROID)
@@ -156,9 +159,12 @@ set_column(B24MappedField *field, Relation relation, Form_pg_attribute column)
 		field->kind = B24_COLUMN_OTHER;
 }
 
-/* What each of the three operations has to say of a field. */
+/*
+ * What each of the three operations has to say of a field.  Without our key
+ * there is nothing to be done for a row, even where the provider can do without.
+ */
 static void
-set_operations(B24MappedField *field,
+set_operations(B24MappedField *field, bool is_key,
 			   const B24Signature *const signatures[B24_CHANGE_COUNT])
 {
 	for (int change = 0; change < B24_CHANGE_COUNT; change++)
@@ -170,7 +176,7 @@ set_operations(B24MappedField *field,
 			if (strcmp(p->name, field->parameter.name) == 0)
 			{
 				field->taken[change] = true;
-				field->required[change] = p->required;
+				field->required[change] = p->required || is_key;
 			}
 		}
 	}
@@ -200,7 +206,8 @@ add_field(B24Mapping *mapping, Relation relation, const Trigger *trigger,
 	field->name.val.string.val = unconstify(char *, field->parameter.name);
 	field->name.val.string.len = strlen(name);
 	set_column(field, relation, find_column(relation, trigger, column));
-	set_operations(field, signatures);
+	set_operations(field, strcmp(name, mapping->provider->create->key) == 0,
+				   signatures);
 	mapping->count++;
 }
 
@@ -232,7 +239,7 @@ compare_fields(const void *a, const void *b)
 	return memcmp(x, y, x_length);
 }
 
-/* What must be given is what creating a customer takes. */
+/* What must be given is what creating a customer takes, and our key. */
 static void
 check_complete(const B24Mapping *mapping, const B24Signature *signature,
 			   const Trigger *trigger)
@@ -240,63 +247,83 @@ check_complete(const B24Mapping *mapping, const B24Signature *signature,
 	for (int i = 0; i < signature->count; i++)
 	{
 		const B24Parameter *p = &signature->parameters[i];
-		bool		found = !p->required;
+		bool		found = !p->required && strcmp(p->name, mapping->provider->create->key) != 0;
 
 		for (int f = 0; f < mapping->count; f++)
 			found = found || strcmp(mapping->fields[f].parameter.name, p->name) == 0;
 		if (!found)
-			refuse_argument(trigger, psprintf("no field \"%s\"", p->name),
-							"Arguments are like 'sync_code=code', 'name=full_name': a field, and the column that it is taken from.");
+			refuse_argument(trigger, psprintf("no field \"%s\"", p->name), usage(mapping));
 	}
 }
 
-/* Reads the arguments, in the current memory context. */
+/* The value of the argument of that name, which is not a field; NULL if none. */
+static const char *
+find_setting(const Trigger *trigger, const char *name)
+{
+	const char *found = NULL;
+
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		const char *argument = trigger->tgargs[i];
+		const char *equals = strchr(argument, '=');
+
+		if (equals == NULL || strcmp(trimmed(argument, equals - argument), name) != 0)
+			continue;
+		if (found != NULL)
+			refuse_argument(trigger, psprintf("\"%s\" twice", name),
+							"It is given once, or not at all.");
+		found = trimmed(equals + 1, strlen(equals + 1));
+	}
+	return found;
+}
+
+/*
+ * Reads the arguments, in the current memory context.  Whose operations they
+ * are about, the server tells; one that is not there is for others to refuse.
+ */
 static B24Mapping *
 read_mapping(Relation relation, const Trigger *trigger)
 {
 	Oid			extension = getExtensionOfObject(ProcedureRelationId, trigger->tgfoid);
+	const B24Provider *provider = b24_operation_provider(trigger->tgfoid);
 	const B24Signature *signatures[B24_CHANGE_COUNT];
 	B24Mapping *mapping = palloc0(sizeof(B24Mapping));
-	bool		has_mode = false;
+	const char *mode = find_setting(trigger, "mode");
 
-	for (int change = 0; change < B24_CHANGE_COUNT; change++)
-		signatures[change] = b24_operation(operation_names[change], &b24_bill24, extension,
-										   &mapping->endpoints[change]);
 	mapping->relation = RelationGetRelid(relation);
+	mapping->server = find_setting(trigger, "server");
+	if (mapping->server == NULL)
+		mapping->server = provider->name;
+	mapping->provider = b24_server_provider(mapping->server);
+	if (mapping->provider == NULL)
+		mapping->provider = provider;
+	if (mode != NULL)
+		set_mode(mapping, trigger, mode);
+	mapping->endpoints[B24_CHANGE_DELETE] = mapping->provider->remove;
+	mapping->endpoints[B24_CHANGE_CREATE] = mapping->provider->create;
+	mapping->endpoints[B24_CHANGE_UPDATE] = mapping->provider->update;
+	for (int change = 0; change < B24_CHANGE_COUNT; change++)
+		signatures[change] = b24_operation(mapping->endpoints[change]->name,
+										   mapping->provider, extension,
+										   &mapping->endpoints[change]);
 	for (int i = 0; i < trigger->tgnargs; i++)
 	{
 		const char *argument = trigger->tgargs[i];
 		const char *equals = strchr(argument, '=');
 		const char *name;
-		const char *value;
 
 		if (equals == NULL)
-			refuse_argument(trigger, psprintf("no \"=\" in \"%s\"", argument),
-							"Arguments are like 'sync_code=code', 'name=full_name': a field, and the column that it is taken from.");
+			refuse_argument(trigger, psprintf("no \"=\" in \"%s\"", argument), usage(mapping));
 		name = trimmed(argument, equals - argument);
-		value = trimmed(equals + 1, strlen(equals + 1));
-		if ((strcmp(name, "server") == 0 && mapping->server != NULL) ||
-			(strcmp(name, "mode") == 0 && has_mode))
-			refuse_argument(trigger, psprintf("\"%s\" twice", name),
-							"It is given once, or not at all.");
-		if (strcmp(name, "server") == 0)
-			mapping->server = value;
-		else if (strcmp(name, "mode") == 0)
-		{
-			set_mode(mapping, trigger, value);
-			has_mode = true;
-		}
-		else
-			add_field(mapping, relation, trigger, signatures, name, value);
+		if (strcmp(name, "server") != 0 && strcmp(name, "mode") != 0)
+			add_field(mapping, relation, trigger, signatures, name,
+					  trimmed(equals + 1, strlen(equals + 1)));
 	}
 	check_complete(mapping, signatures[B24_CHANGE_CREATE], trigger);
-	if (mapping->server == NULL)
-		mapping->server = "bill24";
 	qsort(mapping->fields, mapping->count, sizeof(B24MappedField), compare_fields);
 	for (int i = 0; i < mapping->count; i++)
 	{
-		if (strcmp(mapping->fields[i].parameter.name,
-				   mapping->endpoints[B24_CHANGE_CREATE]->key) == 0)
+		if (strcmp(mapping->fields[i].parameter.name, mapping->provider->create->key) == 0)
 			mapping->key = &mapping->fields[i];
 	}
 	return mapping;
@@ -320,7 +347,7 @@ invalidate_relation(Datum arg, Oid relation)
 }
 
 static void
-invalidate_function(Datum arg, int cacheid, uint32 hashvalue)
+invalidate_all(Datum arg, int cacheid, uint32 hashvalue)
 {
 	invalidate_relation(arg, InvalidOid);
 }
@@ -352,7 +379,8 @@ make_table(void)
 	control.entrysize = sizeof(Entry);
 	entries = hash_create("bill24 triggers", 16, &control, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(invalidate_relation, (Datum) 0);
-	CacheRegisterSyscacheCallback(PROCOID, invalidate_function, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, invalidate_all, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, invalidate_all, (Datum) 0);
 }
 
 /*

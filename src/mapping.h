@@ -11,10 +11,10 @@
 #include "commands/trigger.h"
 #include "utils/jsonb.h"
 
-#include "endpoint.h"
+#include "provider.h"
 #include "signature.h"
 
-/* Fields are arguments of create_customer; there are six. */
+/* Fields are arguments of creating a customer; there are six. */
 #define B24_MAX_FIELDS 16
 
 /* What becomes of a customer, in the order in which one statement's go out. */
@@ -44,7 +44,7 @@ typedef enum B24ColumnKind
 
 typedef struct B24MappedField
 {
-	B24Parameter parameter;		/* of create_customer */
+	B24Parameter parameter;		/* of creating a customer */
 	JsonbValue	name;			/* as the key of an object */
 	bool		taken[B24_CHANGE_COUNT];	/* does the operation take it? */
 	bool		required[B24_CHANGE_COUNT];
@@ -60,6 +60,7 @@ typedef struct B24Mapping
 {
 	Oid			relation;
 	const char *server;
+	const B24Provider *provider;	/* whose server it is, if it is there */
 	B24Mode		mode;
 	const B24Endpoint *endpoints[B24_CHANGE_COUNT];
 	const B24MappedField *key;

@@ -16,6 +16,7 @@
 #include "compat.h"
 #include "utils/catcache.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "operation.h"
@@ -37,6 +38,25 @@ static void
 invalidate(Datum arg, int cacheid, uint32 hashvalue)
 {
 	invalidations++;
+}
+
+/*
+ * The provider whose server a function means if none is named, by the
+ * function's name: paycombat_... means PayCombat's.
+ */
+const B24Provider *
+b24_operation_provider(Oid function)
+{
+	const char *name = get_func_name(function);
+
+	for (const B24Provider *const *p = b24_providers; name != NULL && *p != NULL; p++)
+	{
+		size_t		length = strlen((*p)->name);
+
+		if (strncmp(name, (*p)->name, length) == 0 && name[length] == '_')
+			return *p;
+	}
+	return b24_providers[0];
 }
 
 /*

@@ -11,6 +11,7 @@
 #include "endpoint.h"
 #include "signature.h"
 
+extern const B24Provider *b24_operation_provider(Oid function);
 extern const B24Signature *b24_operation(const char *name,
 										 const B24Provider *provider,
 										 Oid extension,

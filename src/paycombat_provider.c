@@ -245,6 +245,9 @@ const B24Provider b24_paycombat = {
 	.identity = 1,
 	.needed = 2,
 	.look = &b24_endpoints[B24_EP_paycombat_get_customer],
+	.create = &b24_endpoints[B24_EP_paycombat_create_customer],
+	.update = &b24_endpoints[B24_EP_paycombat_update_customer],
+	.remove = &b24_endpoints[B24_EP_paycombat_delete_customer],
 	.sign = sign,
 	.decode = decode,
 };

@@ -81,6 +81,11 @@ struct B24Provider
 	/* The operation that tells how a customer is, by our key. */
 	const B24Endpoint *look;
 
+	/* Those for a row of a table of customers that is new, changed, gone. */
+	const B24Endpoint *create;
+	const B24Endpoint *update;
+	const B24Endpoint *remove;
+
 	/* Arguments of the login request; NULL for providers without one. */
 	B24Status	(*login) (const B24Secrets *secrets, const char *refresh,
 						  B24Json *wire, B24Problem *problem);

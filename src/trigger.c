@@ -3,14 +3,15 @@
  * trigger.c
  *	  The trigger that keeps customers at the provider like the rows of a table.
  *
- *	INSERT		create_customer
- *	UPDATE		update_customer, if what is sent changed; delete_customer and
- *				create_customer, if it is another customer now
- *	DELETE		delete_customer
+ *	INSERT		creates a customer
+ *	UPDATE		updates it, if what is sent changed; deletes it and creates
+ *				another, if it is another customer now
+ *	DELETE		deletes it
  *
- * Fired for each row, jobs are in the order of the rows.  Fired for each
- * statement, all deletes come first, then all creates, then the updates: so
- * rows may exchange their sync_codes, or hand them on.
+ * Which operations these are, the provider's row says (see provider.h).  Fired
+ * for each row, jobs are in the order of the rows.  Fired for each statement,
+ * all deletes come first, then all creates, then the updates: so rows may
+ * exchange their keys, or hand them on.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +21,7 @@
 #include "compat.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
@@ -30,13 +32,21 @@
 /* Jobs of a statement that are held in memory at once. */
 #define PIECE 1000
 
+/* A role that is able to send, and what is known of that in a statement. */
+typedef struct Checked
+{
+	Oid			userid;
+	int64		account;		/* its number */
+	bool		warned[B24_CHANGE_COUNT];
+} Checked;
+
 /* The trigger at work. */
 typedef struct Work
 {
 	const B24Mapping *mapping;
 	Relation	relation;
 	Oid			owner;
-	int64		account;
+	Checked    *checked;
 	B24NewJob  *jobs;
 	int			count;
 	int			size;			/* of jobs */
@@ -54,21 +64,24 @@ refuse_firing(const TriggerData *trigdata, const char *message, const char *even
 	ereport(ERROR,
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg("trigger \"%s\" %s", trigdata->tg_trigger->tgname, message),
-			 errhint("CREATE TRIGGER ... AFTER %s ON %s %s EXECUTE FUNCTION bill24_customer_trigger(...).",
-					 events, relation, referencing)));
+			 errhint("CREATE TRIGGER ... AFTER %s ON %s %s EXECUTE FUNCTION %s(...).",
+					 events, relation, referencing,
+					 get_func_name(trigdata->tg_trigger->tgfoid))));
 }
 
 static void
 check_firing(FunctionCallInfo fcinfo)
 {
 	const TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	Oid			function = fcinfo->flinfo->fn_oid;
 	TriggerEvent event;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("bill24_customer_trigger() is not called, but fired by a trigger"),
-				 errhint("CREATE TRIGGER ... AFTER INSERT OR UPDATE OR DELETE ON ... FOR EACH ROW EXECUTE FUNCTION bill24_customer_trigger(...).")));
+				 errmsg("%s() is not called, but fired by a trigger", get_func_name(function)),
+				 errhint("CREATE TRIGGER ... AFTER INSERT OR UPDATE OR DELETE ON ... FOR EACH ROW EXECUTE FUNCTION %s(...).",
+						 get_func_name(function))));
 	event = trigdata->tg_event;
 	if (TRIGGER_FIRED_BY_TRUNCATE(event))
 		ereport(ERROR,
@@ -95,42 +108,75 @@ check_firing(FunctionCallInfo fcinfo)
 					  "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT");
 }
 
-/* A role that is able to send, and the number of its account. */
-typedef struct Checked
-{
-	Oid			userid;
-	int64		account;
-} Checked;
-
 /* The role must be able to send, which is checked once per statement. */
-static int64
-check_account(FunctionCallInfo fcinfo, const char *server, Oid userid)
+static Checked *
+check_account(FunctionCallInfo fcinfo, const B24Mapping *mapping, Oid userid)
 {
 	Checked    *checked = fcinfo->flinfo->fn_extra;
 	int64		account;
 
 	if (checked != NULL && checked->userid == userid)
-		return checked->account;
-	account = b24_account_open(server, &b24_bill24)->number;
+		return checked;
+	account = b24_account_open(mapping->server, mapping->provider)->number;
 	if (checked == NULL)
-		checked = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(Checked));
+		checked = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Checked));
 	checked->userid = userid;
 	checked->account = account;
 	fcinfo->flinfo->fn_extra = checked;
-	return account;
+	return checked;
 }
 
 /* ---- what becomes of a change ---- */
 
+/*
+ * What a provider says of its requests beyond their fields and texts, it says
+ * now.  For most there is nothing, and rows are many.
+ */
 static void
-call_now(const char *server, const B24NewJob *new)
+check_request(const B24Mapping *mapping, const B24NewJob *new)
 {
-	B24Job	   *job = b24_job_new(b24_exchange_new(b24_account_open(server, &b24_bill24)),
-								  new->endpoint);
+	const B24Account *account;
+	B24Json    *arguments;
+
+	if (new->endpoint->adjust == NULL)
+		return;
+	account = b24_account_open(mapping->server, mapping->provider);
+	arguments = b24_arguments_parse(new->request);
+	PG_TRY();
+	{
+		b24_call_rehearse(account, new->endpoint, arguments);
+	}
+	PG_FINALLY();
+	{
+		b24_json_free(arguments);
+	}
+	PG_END_TRY();
+}
+
+/* Says so, once per statement, if the path of an operation is not documented. */
+static void
+warn(const Work *work, B24Change change)
+{
+	const B24Mapping *mapping = work->mapping;
+
+	if (work->checked->warned[change])
+		return;
+	work->checked->warned[change] = true;
+	if (mapping->endpoints[change]->path_is_guess)
+		b24_call_warn(b24_account_open(mapping->server, mapping->provider),
+					  mapping->endpoints[change]);
+}
+
+static void
+call_now(const B24Mapping *mapping, const B24NewJob *new)
+{
+	const B24Account *account = b24_account_open(mapping->server, mapping->provider);
+	B24Job	   *job = b24_job_new(b24_exchange_new(account), new->endpoint);
 
 	b24_json_free(job->arguments);
 	job->arguments = NULL;
 	job->arguments = b24_arguments_parse(new->request);
+	b24_call_complete(job);
 	b24_call_job(job, false);
 	b24_exchange_end(job->exchange);
 }
@@ -138,8 +184,8 @@ call_now(const char *server, const B24NewJob *new)
 static void
 flush(Work *work)
 {
-	b24_outbox_add(work->mapping->server, work->account, work->owner, work->jobs,
-				   work->count, NULL);
+	b24_outbox_add(work->mapping->server, work->checked->account, work->owner,
+				   work->jobs, work->count, NULL);
 	work->count = 0;
 	if (work->context != NULL)
 		MemoryContextReset(work->context);
@@ -156,13 +202,15 @@ add(Work *work, B24Change change, TupleTableSlot *row)
 	if (work->context != NULL)
 		MemoryContextSwitchTo(work->context);
 	b24_customer_job(work->mapping, work->relation, change, row, job);
+	check_request(work->mapping, job);
+	warn(work, change);
 	switch (work->mapping->mode)
 	{
 		case B24_MODE_OUTBOX:
 			work->count++;
 			break;
 		case B24_MODE_CALL:
-			call_now(work->mapping->server, job);
+			call_now(work->mapping, job);
 			break;
 		case B24_MODE_DRY_RUN:
 			ereport(NOTICE,
@@ -339,8 +387,9 @@ fired_for_statement(const TriggerData *trigdata, Work *work)
 PG_FUNCTION_INFO_V1(bill24_customer_trigger);
 
 /*
- * bill24_customer_trigger('field=column', ..., 'server=name', 'mode=outbox').
- * The role that runs the statement needs what calling an operation needs.
+ * bill24_customer_trigger('field=column', ..., 'server=name', 'mode=outbox'),
+ * and paycombat_customer_trigger, which differs in the server that is meant if
+ * none is named.  The role that runs the statement needs what calling an operation needs.
  * Errors: 39P01 fired in a way that will not do, 0A000 fired by TRUNCATE;
  * those of the mapping and of the rows.
  */
@@ -355,7 +404,7 @@ bill24_customer_trigger(PG_FUNCTION_ARGS)
 	work.mapping = b24_mapping(trigdata);
 	work.relation = trigdata->tg_relation;
 	work.owner = GetUserId();
-	work.account = check_account(fcinfo, work.mapping->server, work.owner);
+	work.checked = check_account(fcinfo, work.mapping, work.owner);
 	if (TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
 		fired_for_row(trigdata, &work);
 	else
