@@ -468,7 +468,7 @@ CREATE FUNCTION bill24_customer_trigger()
 RETURNS trigger
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION bill24_customer_trigger() IS
-'AFTER trigger that keeps the customers at Bill24 like the rows of a table; its arguments are ''field=column'', and perhaps ''server=...'' and ''mode='' with outbox, call or dry_run';
+'AFTER trigger that keeps the customers at Bill24, or at whose server is named, like the rows of a table; its arguments are ''field=column'', and perhaps ''server=...'' and ''mode='' with outbox, call or dry_run';
 
 CREATE VIEW bill24.queue WITH (security_barrier) AS
 SELECT server, operation, state, pg_catalog.count(*) AS jobs,
@@ -1039,7 +1039,7 @@ CREATE TABLE bill24.paycombat_customer (
 );
 CREATE INDEX paycombat_customer_id ON bill24.paycombat_customer (customer_id, server, account);
 COMMENT ON TABLE bill24.paycombat_customer IS
-'PayCombat''s customers that have an organization_reference_id, as the last answer about each told: of calls and of jobs of the outbox';
+'PayCombat''s customers that have an organization_reference_id, as the last answer about each told: of calls, of jobs of the outbox, and of the worker''s looks';
 COMMENT ON COLUMN bill24.paycombat_customer.organization_reference_id IS 'our key of the customer';
 COMMENT ON COLUMN bill24.paycombat_customer.server IS 'name of the foreign server';
 COMMENT ON COLUMN bill24.paycombat_customer.account IS 'number of the merchant''s account, as in bill24.outbox';
@@ -1050,5 +1050,5 @@ COMMENT ON COLUMN bill24.paycombat_customer.is_wallet_ready IS 'whether it can h
 COMMENT ON COLUMN bill24.paycombat_customer.customer IS 'all that was told of it';
 COMMENT ON COLUMN bill24.paycombat_customer.changed_at IS 'when something else was told of it than before';
 COMMENT ON COLUMN bill24.paycombat_customer.synced_at IS 'when it was told last';
-COMMENT ON COLUMN bill24.paycombat_customer.deleted_at IS 'when it was deleted by us; NULL while it is there';
+COMMENT ON COLUMN bill24.paycombat_customer.deleted_at IS 'when it was deleted, or found to be gone; NULL while it is there';
 SELECT pg_catalog.pg_extension_config_dump('bill24.paycombat_customer', '');

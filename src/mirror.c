@@ -239,7 +239,9 @@ apply(const char *server, Row *row, const B24ServerSettings *settings, bool may_
 		fail(row, settings, look->sqlstate, look->error, now);
 		return true;
 	}
-	if (gone && !row->was_read)
+
+	/* what is kept was told of a customer that was there, be it not by a look */
+	if (gone && !row->was_read && look->keep == NULL)
 	{
 		fail(row, settings, b24_status_info(B24_NOT_FOUND)->sqlstate,
 			 "the provider does not know this customer", now);

@@ -1,5 +1,5 @@
 
-# PayCombat: jobs whose answer is lost, signatures as Node computes them,
+# PayCombat: a table of customers, looks, jobs whose answer is lost, signatures as Node computes them,
 # hostile answers, wrong tokens, many sessions at once.
 
 use strict;
@@ -19,11 +19,12 @@ my $admin = Bill24Session->new($node);
 my $url = $sim->url;
 my $path = '/api/v1/customer/create';
 
+# A server; without looks, which would take the faults that are for others.
 sub server
 {
 	my ($name, %options) = @_;
 	my %all = (base_url => $url, allow_http => 'true', retry_delay => '20ms',
-		circuit_failures => 0, request_timeout => '1s',
+		circuit_failures => 0, request_timeout => '1s', mirror => 'false',
 		delete_customer_path => '/api/v1/customer/customer/{customer_id}', %options);
 
 	return "CREATE SERVER $name FOREIGN DATA WRAPPER paycombat OPTIONS ("
@@ -63,6 +64,107 @@ is($admin->ok("SELECT deleted_at IS NOT NULL FROM bill24.paycombat_customer WHER
 $id = enqueue($admin, 'update_customer', { organization_reference_id => 'nobody', description => 'x' }, 'paycombat');
 becomes($admin, $id, 'parked', 'a customer that nobody knows');
 like(job($admin, $id, 'error'), qr/no customer_id is known/, 'and why');
+
+# ---- a table of customers ------------------------------------------------------
+
+# The jobs of a key, in order.
+sub jobs_of { return "SELECT string_agg(operation || ' ' || state, ' ' ORDER BY id) FROM bill24.outbox WHERE key = '$_[0]'"; }
+
+$admin->ok('CREATE TABLE tenant (code text PRIMARY KEY, kind text DEFAULT $$individual$$, label text, person json, note text);'
+	  . 'CREATE TRIGGER paycombat AFTER INSERT OR UPDATE OR DELETE ON tenant FOR EACH ROW EXECUTE FUNCTION'
+	  . " paycombat_customer_trigger('organization_reference_id=code', 'type=kind', 'description=label', 'individual=person')");
+$admin->ok(q{INSERT INTO tenant (code, label, person) VALUES ('G1', 'one', '{"first_name": "a/b", "last_name": "ក", "address_country": "KH"}')});
+$admin->ok("UPDATE tenant SET label = 'two' WHERE code = 'G1'");
+$admin->ok("UPDATE tenant SET note = 'of no interest' WHERE code = 'G1'");
+$admin->ok("DELETE FROM tenant WHERE code = 'G1'");
+comes($admin, jobs_of('G1'), 'paycombat_create_customer done paycombat_update_customer done paycombat_delete_customer done',
+	'what is done to a row is done to a customer');
+is(effects($sim, 'G1'), 'create(one) update(two) delete(two)', 'in order, and each once');
+is($admin->ok("SELECT customer -> 'individual' ->> 'first_name', deleted_at IS NOT NULL FROM bill24.paycombat_customer WHERE organization_reference_id = 'G1'"),
+	'a/b|t', 'with its document');
+
+$admin->ok("BEGIN; INSERT INTO tenant (code, label) VALUES ('G2', 'never'); UPDATE tenant SET label = 'nor this' WHERE code = 'G2'; ROLLBACK");
+$sim->post('/_sim/fault', { path => $path, match => '"G3"', kind => 'status', status => 429, retry_after => 3600 });
+$admin->ok("BEGIN; INSERT INTO tenant (code, label) VALUES ('G3', 'one'); UPDATE tenant SET label = 'two' WHERE code = 'G3'; COMMIT");
+comes($admin, jobs_of('G3'), 'paycombat_create_customer queued paycombat_update_customer waiting', 'an update waits for the create, and so for its customer_id');
+comes($admin, "SELECT attempts, sqlstate FROM bill24.outbox WHERE key = 'G3' ORDER BY id LIMIT 1", '1|KH429', 'which was not taken yet');
+is(effects($sim, 'G3'), '', 'nothing has happened');
+$admin->ok("SELECT bill24_retry(id) FROM bill24.outbox WHERE key = 'G3' ORDER BY id LIMIT 1");
+comes($admin, jobs_of('G3'), 'paycombat_create_customer done paycombat_update_customer done', 'then both are sent');
+is(effects($sim, 'G3'), 'create(one) update(two)', 'in order');
+is(effects($sim, 'G2') . $admin->ok("SELECT count(*) FROM bill24.outbox WHERE key = 'G2'"), '0', 'of what was rolled back there is nothing');
+
+$admin->ok("UPDATE tenant SET code = 'G4' WHERE code = 'G3'");
+comes($admin, "SELECT string_agg(organization_reference_id || ' ' || (deleted_at IS NULL), ' ' ORDER BY 1) FROM bill24.paycombat_customer WHERE organization_reference_id IN ('G3', 'G4')",
+	'G3 false G4 true', 'another key is another customer');
+
+# ---- looks -----------------------------------------------------------------------
+
+# "Elsewhere" is another client of the same merchant, whose calls are not told
+# to the mirror of the server that is looked at.
+my $detail = '/api/v1/customer/customer/{customer_id}';
+my %every_second = (mirror => 'true', sync_interval => '1s', min_sync_interval => '1s');
+
+$admin->ok(server('looked', %every_second) . ';' . server('elsewhere'));
+
+sub kept { return "SELECT $_[1] FROM bill24.paycombat_customer WHERE organization_reference_id = '$_[0]' AND server = 'looked'"; }
+sub tracked { return "SELECT $_[1] FROM bill24.tracked WHERE sync_code = '$_[0]' AND server = 'looked'"; }
+sub elsewhere { return $admin->ok("SELECT (paycombat_$_[0]_customer('$_[1]'$_[2], server => 'elsewhere')).organization_reference_id"); }
+
+$id = enqueue($admin, 'create_customer', customer('V1', individual => { first_name => 'a', last_name => 'b', address_country => 'KH' }), 'looked');
+becomes($admin, $id, 'done', 'a customer of a job');
+my %customer_id = (V1 => job($admin, $id, "response ->> 'customer_id'"));
+$customer_id{V2} = $admin->ok("SELECT (paycombat_create_customer('individual', 'V2', organization_reference_id => 'V2', server => 'looked')).customer_id");
+foreach my $code ('V1', 'V2')
+{
+	comes($admin, tracked($code, 'read_at IS NOT NULL, failures, error IS NULL'), 't|0|t', "$code is looked at");
+	my $synced = $admin->ok(kept($code, 'synced_at'));
+	comes($admin, kept($code, "synced_at > '$synced'"), 't', "$code is looked at again");
+	is($admin->ok(kept($code, 'changed_at < synced_at')), 't', "$code has not changed");
+	elsewhere('update', $customer_id{$code}, ", description => 'changed $code', individual => '{\"first_name\": \"c\"}'");
+	comes($admin, kept($code, "customer ->> 'description', customer -> 'individual' ->> 'first_name', customer_id = '$customer_id{$code}', deleted_at IS NULL"),
+		"changed $code|c|t|t", "$code: what others changed arrives");
+	elsewhere('disable', $customer_id{$code}, '');
+	comes($admin, kept($code, 'is_active'), 'f', "$code: that it was disabled as well");
+}
+is($admin->ok("SELECT count(*) FROM bill24.paycombat_customer WHERE server = 'elsewhere'"), 2, 'a server that is not mirrored has what its calls told');
+is($admin->ok("SELECT count(*) FROM bill24.tracked WHERE server = 'elsewhere'"), 0, 'and no looks');
+
+# A look that fails leaves what is known, and says why.
+$sim->post('/_sim/fault', { path => $detail, match => $customer_id{V1}, kind => 'status', status => 500, count => -1 });
+comes($admin, tracked('V1', 'failures > 1, sqlstate, error'), qr/^t\|KH500\|.*HTTP status 500/, 'a look that fails says why');
+is($admin->ok(kept('V1', "customer ->> 'description', deleted_at IS NULL")), 'changed V1|t', 'and leaves what is known');
+my $failing_since = $admin->ok(kept('V1', 'synced_at'));
+comes($admin, tracked('V2', "read_at > (SELECT failed_at FROM bill24.tracked WHERE sync_code = 'V1' AND server = 'looked')"), 't', 'others are looked at');
+is($admin->ok(kept('V1', 'synced_at')), $failing_since, 'it was not read meanwhile');
+$sim->post('/_sim/clear_faults');
+comes($admin, tracked('V1', 'failures, sqlstate IS NULL, error IS NULL'), '0|t|t', 'one that succeeds makes it good');
+comes($admin, kept('V1', "synced_at > '$failing_since'"), 't', 'and is the last');
+
+# A 404 of a path that is not there says nothing of a customer.
+$sim->post('/_sim/fault', { path => $detail, match => $customer_id{V1}, kind => 'status', status => 404, body => 'no such page', count => -1 });
+comes($admin, tracked('V1', 'failures > 1, sqlstate'), 't|08P01', 'a path that is not there');
+is($admin->ok(kept('V1', 'deleted_at IS NULL')), 't', 'is no customer that is gone');
+$sim->post('/_sim/clear_faults');
+
+# Gone, after it was seen and before.
+elsewhere('delete', $customer_id{V1}, '');
+comes($admin, kept('V1', "deleted_at IS NOT NULL, customer ->> 'description'"), 't|changed V1', 'a customer that is gone keeps its last data');
+is($admin->ok(tracked('V1', 'failures')), 0, 'and that is no failure');
+$admin->ok('BEGIN');
+$customer_id{V3} = $admin->ok("SELECT (paycombat_create_customer('individual', 'V3', organization_reference_id => 'V3', server => 'looked')).customer_id");
+elsewhere('delete', $customer_id{V3}, '');
+is($admin->ok(kept('V3', 'deleted_at IS NULL')), 't', 'one that others deleted before it was ever looked at');
+$admin->ok('COMMIT');
+comes($admin, kept('V3', 'deleted_at IS NOT NULL'), 't', 'is seen to be gone');
+is($admin->ok(tracked('V3', 'failures, read_at IS NOT NULL')), '0|t', 'which is no failure either');
+
+$admin->ok("ALTER SERVER looked OPTIONS (SET mirror 'false')");
+$admin->ok("SELECT paycombat_create_customer('individual', 'V4', organization_reference_id => 'V4', server => 'looked')");
+is($admin->ok(tracked('V4', 'count(*)')), 0, 'without the mirror nobody is looked at');
+is($admin->ok(kept('V4', 'count(*)')), 1, 'but what calls tell is kept');
+is(effects($sim, 'V1'), 'create(V1) update(changed V1) update(changed V1) delete(changed V1)', 'looks change nothing');
+$admin->ok('DROP SERVER looked CASCADE; DROP SERVER elsewhere CASCADE');
 
 # ---- a create whose answer was lost --------------------------------------------
 
