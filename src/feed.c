@@ -270,6 +270,10 @@ feed_answer(const B24Job *job, const B24Told *told, TimestampTz asked_at)
 	if (!b24_seen_customer(job->reply.result, utf8_code, &seen, &ignored))
 		return;
 	note_told(serverid, told);
+
+	/* nor does one that is not whole; the worker finds out if that is all */
+	if (!seen.tells_wallets)
+		return;
 	note = find_note(serverid, told->sync_code, HASH_ENTER);
 	note_answer(note, asked_at, &seen);
 }
