@@ -181,7 +181,7 @@ b24_call_job(B24Job *job, bool missing_ok)
 		job->endpoint->keeps != B24_KEEPS_NOTHING &&
 		!b24_repeats_secret(&account->secrets, job->reply.result))
 		b24_paycombat_customer_keep(account->server, account->number, job->endpoint,
-									job->arguments, job->reply.result, WARNING);
+									job->arguments, job->reply.result, 0, WARNING);
 }
 
 /*

@@ -259,7 +259,7 @@ b24_errand_keep(const B24Errand *errand, const char *server)
 							errand->job->reply.result))
 		b24_paycombat_customer_keep(server, errand->account, errand->endpoint,
 									errand->job->arguments,
-									errand->job->reply.result, LOG);
+									errand->job->reply.result, 0, LOG);
 }
 
 /*

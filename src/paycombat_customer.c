@@ -178,12 +178,39 @@ is_in_other_hands(Datum server, Datum account, Datum reference)
 }
 
 /*
+ * May what a look was told be written?  Not if a call or a job has told of the
+ * customer since the look began, or our key has become another customer's: that
+ * is the last word, and there will be another look.  A time to come is of a
+ * clock that was set back.  The row stays locked.
+ */
+static bool
+is_still_news(Datum server, Datum account, Datum reference, Datum customer_id,
+			  TimestampTz asked_at)
+{
+	static B24Statement lock = {
+		OF_REFERENCE " AND customer_id = $4"
+		" AND (synced_at <= $5 OR synced_at > pg_catalog.clock_timestamp())"
+		" FOR UPDATE SKIP LOCKED",
+		5, {"text", "text", "bigint", "text", "timestamptz"}
+	};
+	Datum		values[5];
+
+	values[0] = reference;
+	values[1] = server;
+	values[2] = account;
+	values[3] = customer_id;
+	values[4] = TimestampTzGetDatum(asked_at);
+	return b24_store_run(&lock, values, NULL) > 0;
+}
+
+/*
  * Writes a customer as it was told.  A row of an earlier reference of it goes;
  * one of a customer that was deleted since comes back to life.
  */
 static void
 put(const char *server, int64 account, const B24Endpoint *endpoint,
-	const char *reference, const char *customer_id, const B24Json *customer)
+	const char *reference, const char *customer_id, const B24Json *customer,
+	TimestampTz asked_at)
 {
 	static B24Statement forget = {
 		"DELETE FROM bill24.paycombat_customer WHERE customer_id = $1"
@@ -218,7 +245,9 @@ put(const char *server, int64 account, const B24Endpoint *endpoint,
 	nulls[4] = type != NULL ? ' ' : 'n';
 	values[5] = boolean_of(customer, "is_active", &nulls[5]);
 	values[6] = boolean_of(customer, "is_wallet_ready", &nulls[6]);
-	if (is_in_other_hands(values[1], values[2], values[3]))
+	if (asked_at != 0 ?
+		!is_still_news(values[1], values[2], values[3], values[0], asked_at) :
+		is_in_other_hands(values[1], values[2], values[3]))
 		return;
 	b24_store_run(&forget, values, NULL);
 	b24_store_run(&write, values, nulls);
@@ -226,7 +255,7 @@ put(const char *server, int64 account, const B24Endpoint *endpoint,
 
 static void
 keep(const char *server, int64 account, const B24Endpoint *endpoint,
-	 const B24Json *arguments, const B24Json *customer)
+	 const B24Json *arguments, const B24Json *customer, TimestampTz asked_at)
 {
 	B24Account	of = {.server = server, .number = account};
 	char	   *asked = id_of(arguments, endpoint->remote_key != NULL ?
@@ -250,18 +279,20 @@ keep(const char *server, int64 account, const B24Endpoint *endpoint,
 	if (reference == NULL)
 		reference = b24_paycombat_customer_reference(&of, told);
 	if (reference != NULL)
-		put(server, account, endpoint, reference, told, customer);
+		put(server, account, endpoint, reference, told, customer, asked_at);
 }
 
 /*
  * Keeps what the answer to an operation, which succeeded, tells of a customer:
- * "customer" is the result of the reply.  In a transaction that only reads,
- * nothing is kept.  What goes wrong is told at elevel and undone.
+ * "customer" is the result of the reply.  asked_at is when a look began, whose
+ * answer may be older than what is kept; 0 for others, which have the last word.
+ * In a transaction that only reads, nothing is kept.  What goes wrong is told at elevel and undone.
  */
 void
 b24_paycombat_customer_keep(const char *server, int64 account,
 							const B24Endpoint *endpoint, const B24Json *arguments,
-							const B24Json *customer, int elevel)
+							const B24Json *customer, TimestampTz asked_at,
+							int elevel)
 {
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -277,7 +308,7 @@ b24_paycombat_customer_keep(const char *server, int64 account,
 		b24_store_open(&store);
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		keep(server, account, endpoint, arguments, customer);
+		keep(server, account, endpoint, arguments, customer, asked_at);
 		b24_store_close(&store);
 		ReleaseCurrentSubTransaction();
 	}

@@ -22,6 +22,7 @@ extern char *b24_paycombat_customer_reference(const B24Account *account,
 extern void b24_paycombat_customer_keep(const char *server, int64 account,
 										const B24Endpoint *endpoint,
 										const B24Json *arguments,
-										const B24Json *customer, int elevel);
+										const B24Json *customer,
+										TimestampTz asked_at, int elevel);
 
 #endif							/* BILL24_PAYCOMBAT_CUSTOMER_H */

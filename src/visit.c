@@ -104,10 +104,11 @@ keep(const B24Look *look)
 	if (look->outcome == B24_LOOK_GONE)
 		b24_paycombat_customer_keep(account->server, account->number,
 									&b24_endpoints[B24_EP_paycombat_delete_customer],
-									job->arguments, NULL, LOG);
+									job->arguments, NULL, look->asked_at, LOG);
 	else if (!b24_repeats_secret(&account->secrets, job->reply.result))
 		b24_paycombat_customer_keep(account->server, account->number, job->endpoint,
-									job->arguments, job->reply.result, LOG);
+									job->arguments, job->reply.result, look->asked_at,
+									LOG);
 }
 
 /*

@@ -159,6 +159,20 @@ $admin->ok('COMMIT');
 comes($admin, kept('V3', 'deleted_at IS NOT NULL'), 't', 'is seen to be gone');
 is($admin->ok(tracked('V3', 'failures, read_at IS NOT NULL')), '0|t', 'which is no failure either');
 
+# What calls tell while a look is under way is the last word, also if our key
+# becomes another customer's.
+my $again = q{paycombat_create_customer('individual', 'again', organization_reference_id => 'V2', server => 'looked')};
+$admin->ok("ALTER SERVER looked OPTIONS (SET request_timeout '10s')");
+$sim->post('/_sim/fault', { path => $detail, match => $customer_id{V2}, kind => 'delay', ms => 2000 });
+wait_until('a look is under way', sub { grep { $_->{hits} > 0 } @{ $sim->get('/_sim/fault') } });
+$admin->ok("SELECT paycombat_delete_customer(organization_reference_id => 'V2', server => 'looked')");
+my $second_id = $admin->ok("SELECT (x).customer_id FROM (SELECT $again OFFSET 0) s (x)");
+comes($admin, kept('V2', 'changed_at < synced_at, deleted_at IS NULL, customer_id') , "t|t|$second_id",
+	'a late answer does not bring back a customer that is not the one of the key any more');
+elsewhere('update', $second_id, ", description => 'the second'");
+comes($admin, kept('V2', "customer ->> 'description', customer_id"), "the second|$second_id", 'and the new one is looked at');
+$sim->post('/_sim/clear_faults');
+
 $admin->ok("ALTER SERVER looked OPTIONS (SET mirror 'false')");
 $admin->ok("SELECT paycombat_create_customer('individual', 'V4', organization_reference_id => 'V4', server => 'looked')");
 is($admin->ok(tracked('V4', 'count(*)')), 0, 'without the mirror nobody is looked at');
