@@ -57,6 +57,31 @@ b24_site_rewind(B24Site *site, TimestampTz to)
 /*
  * The end of visits
  */
+
+/* Forgets a group, so that it can be taken up again. */
+void
+b24_site_free_group(B24Sync *sync, B24VisitGroup *group)
+{
+	B24VisitGroup **link = &sync->groups;
+
+	while (*link != group)
+		link = &(*link)->next_under_way;
+	*link = group->next_under_way;
+	pfree(group);
+}
+
+/* Is a group on its way? */
+bool
+b24_site_has_group(const B24Sync *sync, int64 id)
+{
+	const B24VisitGroup *group = sync->groups;
+
+	while (group != NULL && group->id != id)
+		group = group->next_under_way;
+	return group != NULL;
+}
+
+/* One of its visits has come to its end. */
 void
 b24_site_finish_group(B24Sync *sync, B24Site *site, B24VisitGroup *group)
 {
@@ -67,7 +92,7 @@ b24_site_finish_group(B24Sync *sync, B24Site *site, B24VisitGroup *group)
 		/* it is still due, but not so soon that it would go round and round */
 		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
 											   b24_now_ms() + B24_LOCKED_EVERY_MS);
-		pfree(group);
+		b24_site_free_group(sync, group);
 		return;
 	}
 	group->next = site->through;

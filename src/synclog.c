@@ -113,7 +113,7 @@ drop_groups(B24Sync *sync, B24Site *site)
 		B24VisitGroup *group = site->writing_groups;
 
 		site->writing_groups = group->next;
-		pfree(group);
+		b24_site_free_group(sync, group);
 		sync->ended--;
 	}
 }
@@ -206,6 +206,12 @@ after_error(B24Sync *sync)
 	/* those that were taken up are still open to others, who may join them */
 	for (B24VisitGroup *g = sync->taken; g != NULL; g = g->next_taken)
 		g->spoiled = true;
+	if (sync->being_taken != NULL)
+	{
+		sync->being_taken->spoiled = true;
+		b24_site_finish_group(sync, NULL, sync->being_taken);
+		sync->being_taken = NULL;
+	}
 	for (B24Site *s = sync->sites; s != NULL; s = s->next)
 	{
 		B24Visit   *visit = s->ended.first;

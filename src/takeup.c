@@ -143,7 +143,10 @@ take_up_group(B24Sync *sync, B24Site *site, const B24DueGroup *due, TimestampTz 
 	group->looked_at = due->looked_at;
 	group->started_at = now;
 	group->members = list_length(members);
+	group->next_under_way = sync->groups;
+	sync->groups = group;
 	group->open = 1;			/* until all have been taken up */
+	sync->being_taken = group;
 	foreach(cell, members)
 	{
 		B24Member  *m = lfirst(cell);
@@ -151,6 +154,7 @@ take_up_group(B24Sync *sync, B24Site *site, const B24DueGroup *due, TimestampTz 
 		if (!take_up(sync, site, m->sync_code, m->owner, now, group, &m->digest))
 			group->spoiled = true;
 	}
+	sync->being_taken = NULL;
 	if (group->open > 1)
 	{
 		group->next_taken = sync->taken;
@@ -171,7 +175,8 @@ take_up_groups(B24Sync *sync, B24Site *site, TimestampTz now, int limit)
 	{
 		B24DueGroup *g = lfirst(cell);
 
-		take_up_group(sync, site, g, now);
+		if (!b24_site_has_group(sync, g->id))
+			take_up_group(sync, site, g, now);
 		site->groups.at = g->due_at;
 		site->groups.id = g->id;
 	}

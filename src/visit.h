@@ -15,6 +15,7 @@
 typedef struct B24VisitGroup
 {
 	struct B24VisitGroup *next;
+	struct B24VisitGroup *next_under_way;
 	struct B24VisitGroup *next_taken;	/* taken up in the same transaction */
 	int64		id;
 	TimestampTz looked_at;		/* the time before; 0 if there was none */
