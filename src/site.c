@@ -58,16 +58,15 @@ b24_site_rewind(B24Site *site, TimestampTz to)
  * The end of visits
  */
 
-/* Forgets a group, so that it can be taken up again. */
-void
-b24_site_free_group(B24Sync *sync, B24VisitGroup *group)
+/* All of a group have been visited: it can be taken up again when it is due. */
+static void
+close_group(B24Sync *sync, B24VisitGroup *group)
 {
 	B24VisitGroup **link = &sync->groups;
 
 	while (*link != group)
 		link = &(*link)->next_under_way;
 	*link = group->next_under_way;
-	pfree(group);
 }
 
 /* Is a group on its way? */
@@ -87,12 +86,13 @@ b24_site_finish_group(B24Sync *sync, B24Site *site, B24VisitGroup *group)
 {
 	if (--group->open > 0)
 		return;
+	close_group(sync, group);
 	if (group->spoiled)
 	{
 		/* it is still due, but not so soon that it would go round and round */
 		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
 											   b24_now_ms() + B24_LOCKED_EVERY_MS);
-		b24_site_free_group(sync, group);
+		pfree(group);
 		return;
 	}
 	group->next = site->through;

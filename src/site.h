@@ -77,7 +77,7 @@ struct B24Sync
 	int			in_flight;
 	int			ended;
 	int64		ended_since_ms;
-	B24VisitGroup *groups;		/* that are under way, or to be written */
+	B24VisitGroup *groups;		/* that are under way */
 	B24VisitGroup *taken;		/* in this transaction */
 	B24VisitGroup *being_taken;
 	TimestampTz since;			/* what is due since then is to be taken up */
@@ -91,7 +91,6 @@ extern void b24_visit_push(B24VisitQueue *queue, B24Visit *visit);
 extern B24Visit *b24_visit_pop(B24VisitQueue *queue);
 extern void b24_site_rewind(B24Site *site, TimestampTz to);
 extern void b24_site_finish_group(B24Sync *sync, B24Site *site, B24VisitGroup *group);
-extern void b24_site_free_group(B24Sync *sync, B24VisitGroup *group);
 extern bool b24_site_has_group(const B24Sync *sync, int64 id);
 extern void b24_site_drop(B24Sync *sync, B24Site *site, B24Visit *visit);
 extern void b24_site_give_up(B24Sync *sync, B24Site *site, B24Visit *visit);

@@ -113,7 +113,7 @@ drop_groups(B24Sync *sync, B24Site *site)
 		B24VisitGroup *group = site->writing_groups;
 
 		site->writing_groups = group->next;
-		b24_site_free_group(sync, group);
+		pfree(group);
 		sync->ended--;
 	}
 }
