@@ -18,13 +18,13 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER delivery
 SQL
 }
 
-# Nothing is queued, and the simulator knows nobody; then a few deliveries, so
+# Nothing is queued or mirrored, and the simulator knows nobody; then a few deliveries, so
 # that the worker runs, with a token and its connections.
 outbox_reset()
 {
 	local latency=$1 in_flight=$2
 
-	sql -c 'TRUNCATE bill24.outbox'
+	sql -c 'TRUNCATE bill24.outbox, bill24.tracked, bill24.look_group, bill24.customer_copy, bill24.wallet_copy'
 	wait_for "requests are let go" in_flight_is 0
 	simulator /_sim/reset '{}' >/dev/null
 	sql -c "ALTER SERVER delivery OPTIONS (SET max_in_flight '$in_flight')"
