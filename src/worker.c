@@ -12,6 +12,10 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -308,6 +312,21 @@ deliver(B24Delivery *delivery, B24Sync *sync)
 	}
 }
 
+/*
+ * libcurl allocates some larger pieces for every transfer and frees them, for
+ * each of which glibc would put its lists of small ones in order, and now and
+ * then give memory back to the kernel only to ask for it again.
+ */
+static void
+tune_malloc(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_MXFAST, 0);
+	mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
+	mallopt(M_TOP_PAD, 1024 * 1024);
+#endif
+}
+
 /* The background worker. */
 void
 b24_worker_main(Datum argument)
@@ -320,6 +339,7 @@ b24_worker_main(Datum argument)
 	memcpy(&place, MyBgworkerEntry->bgw_extra, sizeof(place));
 	if (!b24_roster_attach(&place))
 		proc_exit(0);
+	tune_malloc();
 	previous_emit_log = emit_log_hook;
 	emit_log_hook = emit_log;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
