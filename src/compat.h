@@ -28,6 +28,9 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
+#if PG_VERSION_NUM < 150000
+#include "commands/async.h"
+#endif
 #if PG_VERSION_NUM >= 140000
 #include "utils/wait_event.h"
 #endif
