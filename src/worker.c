@@ -314,16 +314,14 @@ deliver(B24Delivery *delivery, B24Sync *sync)
 
 /*
  * libcurl allocates some larger pieces for every transfer and frees them, for
- * each of which glibc would put its lists of small ones in order, and now and
- * then give memory back to the kernel only to ask for it again.
+ * each of which glibc would put its lists of small ones in order.  (What else
+ * could be tuned makes the memory of this process grow.)
  */
 static void
 tune_malloc(void)
 {
 #ifdef __GLIBC__
 	mallopt(M_MXFAST, 0);
-	mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
-	mallopt(M_TOP_PAD, 1024 * 1024);
 #endif
 }
 
