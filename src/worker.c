@@ -314,8 +314,7 @@ deliver(B24Delivery *delivery, B24Sync *sync)
 
 /*
  * libcurl allocates some larger pieces for every transfer and frees them, for
- * each of which glibc would put its lists of small ones in order.  (What else
- * could be tuned makes the memory of this process grow.)
+ * each of which glibc would put its lists of small ones in order.
  */
 static void
 tune_malloc(void)
