@@ -49,20 +49,25 @@ b24_column_add_text(B24Column *column, const char *text)
 		b24_column_add(column, CStringGetTextDatum(text));
 }
 
-/* The array, in the current memory context. */
+/* An array of these, in the current memory context; nulls may be NULL. */
 Datum
-b24_column_array(const B24Column *column)
+b24_datum_array(Datum *values, bool *nulls, int count, Oid type)
 {
 	int			lower = 1;
 	int16		length;
 	bool		by_value;
 	char		align;
 
-	get_typlenbyvalalign(column->type, &length, &by_value, &align);
-	return PointerGetDatum(construct_md_array(column->values, column->nulls, 1,
-											  unconstify(int *, &column->count),
-											  &lower, column->type, length, by_value,
-											  align));
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, type,
+											  length, by_value, align));
+}
+
+/* The column as one, in the current memory context. */
+Datum
+b24_column_array(const B24Column *column)
+{
+	return b24_datum_array(column->values, column->nulls, column->count, column->type);
 }
 
 Datum

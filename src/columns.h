@@ -22,6 +22,7 @@ extern void b24_column_add_null(B24Column *column);
 extern void b24_column_add_text(B24Column *column, const char *text);
 extern Datum b24_column_array(const B24Column *column);
 
+extern Datum b24_datum_array(Datum *values, bool *nulls, int count, Oid type);
 extern Datum b24_int8_array(const int64 *values, int count);
 extern Datum b24_text_array(char *const *texts, int count);
 

@@ -188,7 +188,7 @@ work(B24Sync *sync, bool look)
 static void
 leave_alone(B24Sync *sync, B24Site *site, B24Visit *visit)
 {
-	B24UnderWay   *entry;
+	B24UnderWay *entry;
 	bool		found;
 	uint64		hash = visit->hash;
 

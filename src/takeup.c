@@ -67,7 +67,7 @@ take_up(B24Sync *sync, B24Site *site, const char *sync_code, Oid owner,
 		TimestampTz due_at, B24VisitGroup *group, const int64 *digest)
 {
 	uint64		hash = b24_visit_hash(site->server->name, sync_code);
-	B24UnderWay   *entry;
+	B24UnderWay *entry;
 	B24Visit   *visit;
 	bool		found;
 

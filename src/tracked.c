@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "columns.h"
 #include "store.h"
 #include "text.h"
 #include "tracked.h"
@@ -35,19 +36,6 @@
 	" look_group = NULL"
 
 #define NOW "pg_catalog.clock_timestamp()"
-
-static Datum
-array_of(Datum *values, bool *nulls, int count, Oid type)
-{
-	int			lower = 1;
-	int16		length;
-	bool		by_value;
-	char		align;
-
-	get_typlenbyvalalign(type, &length, &by_value, &align);
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, type,
-											  length, by_value, align));
-}
 
 /* ---- what is told ---- */
 
@@ -196,7 +184,7 @@ fill(Datum *parameters, const char *server, const B24ServerSettings *settings,
 	}
 	parameters[0] = CStringGetTextDatum(server);
 	for (int c = 0; c < COLUMNS; c++)
-		parameters[c + 1] = array_of(values[c], nulls[c], count, column_types[c]);
+		parameters[c + 1] = b24_datum_array(values[c], nulls[c], count, column_types[c]);
 }
 
 /*
@@ -230,9 +218,9 @@ lock(const char *server, bool wait, B24Told **told, int count)
 		wants[i] = BoolGetDatum(told[i]->wants);
 	}
 	values[0] = CStringGetTextDatum(server);
-	values[1] = array_of(codes, NULL, count, TEXTOID);
-	values[2] = array_of(owners, NULL, count, OIDOID);
-	values[3] = array_of(wants, NULL, count, BOOLOID);
+	values[1] = b24_datum_array(codes, NULL, count, TEXTOID);
+	values[2] = b24_datum_array(owners, NULL, count, OIDOID);
+	values[3] = b24_datum_array(wants, NULL, count, BOOLOID);
 	found = (int) b24_store_run_latest(wait ? &find : &find_unlocked, values);
 
 	/* in the order of the arrays, as unnest() gives them */
@@ -420,7 +408,7 @@ b24_tracked_standing(const char *server, const char *const *codes, int count,
 		texts[i] = CStringGetTextDatum(codes[i]);
 	memset(standing, 0, count * sizeof(B24Standing));
 	values[0] = CStringGetTextDatum(server);
-	values[1] = array_of(texts, NULL, count, TEXTOID);
+	values[1] = b24_datum_array(texts, NULL, count, TEXTOID);
 	found = b24_store_run_latest(&find, values);
 	for (uint64 i = 0; i < found; i++)
 	{
@@ -470,7 +458,7 @@ lock_codes(const char *server, Datum codes, bool failing, Oid owner, uint64 *fou
 	places = palloc(Max(*found, 1) * sizeof(Datum));
 	for (uint64 i = 0; i < *found; i++)
 		places[i] = b24_store_value(i, 1, NULL);
-	return array_of(places, NULL, (int) *found, TIDOID);
+	return b24_datum_array(places, NULL, (int) *found, TIDOID);
 }
 
 /*
@@ -497,7 +485,7 @@ b24_tracked_add(const char *server, Oid owner, Datum *codes, int count, bool *wa
 
 	values[0] = CStringGetTextDatum(server);
 	values[1] = ObjectIdGetDatum(owner);
-	values[2] = array_of(codes, NULL, count, TEXTOID);
+	values[2] = b24_datum_array(codes, NULL, count, TEXTOID);
 	added = b24_store_run_latest(&insert, values);
 	if (added < (uint64) count)
 		values[0] = lock_codes(server, values[2], true, InvalidOid, &failing);
@@ -515,7 +503,7 @@ b24_tracked_refresh(const char *server, Datum *codes, int count)
 		"UPDATE bill24.tracked t SET" WANT(NOW) " WHERE t.ctid = ANY ($1)", 1, {"tid[]"}
 	};
 	uint64		found;
-	Datum		places = lock_codes(server, array_of(codes, NULL, count, TEXTOID), false,
+	Datum		places = lock_codes(server, b24_datum_array(codes, NULL, count, TEXTOID), false,
 									InvalidOid, &found);
 
 	if (found > 0)
@@ -546,7 +534,7 @@ b24_tracked_remove(const char *server, Oid owner, Datum *codes, int count)
 		"  WHERE u.sync_code = r.code AND u.server = $1 OFFSET 0) c))", 2, {"text", "text[]"}
 	};
 	uint64		removed;
-	Datum		places = lock_codes(server, array_of(codes, NULL, count, TEXTOID), false, owner,
+	Datum		places = lock_codes(server, b24_datum_array(codes, NULL, count, TEXTOID), false, owner,
 									&removed);
 	Datum		values[2];
 	Datum	   *gone;
@@ -557,7 +545,7 @@ b24_tracked_remove(const char *server, Oid owner, Datum *codes, int count)
 	for (uint64 i = 0; i < removed; i++)
 		gone[i] = b24_store_value(i, 2, NULL);
 	values[0] = CStringGetTextDatum(server);
-	values[1] = array_of(gone, NULL, (int) removed, TEXTOID);
+	values[1] = b24_datum_array(gone, NULL, (int) removed, TEXTOID);
 	b24_store_run_latest(&forget, &places);
 	b24_store_run_latest(&forget_wallets, values);
 	b24_store_run_latest(&forget_customers, values);
