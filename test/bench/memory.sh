@@ -12,28 +12,17 @@ set -euo pipefail
 deliveries=${B24_BENCH_DELIVERIES:-200000}
 step=$((deliveries / 10))
 
-# memory PID: resident and private memory in kB
-memory()
-{
-	awk '/^Rss:/ { rss = $2 } /^Private_Dirty:/ { dirty = $2 } END { print rss, dirty }' "/proc/$1/smaps_rollup"
-}
-
-kilobytes()
-{
-	printf '%s kB (%s kB of it its own)' "$1" "$2"
-}
-
 outbox_prepare
 outbox_reset 0 512
 worker=$(process 'bill24 worker')
-read -r -a warm < <(memory "$worker")
+warm=$(own_memory "$worker")
 
 # so slow that all requests are under way at once
 progress "memory: 512 in flight"
 set_latency 4000
 enqueue F 2000 >/dev/null
 wait_for "512 are in flight" in_flight_is 512
-read -r -a full < <(memory "$worker")
+full=$(own_memory "$worker")
 set_latency 0
 wait_done
 "$bare" create "$B24SIM_URL" 100 1 X >/dev/null
@@ -42,7 +31,7 @@ set_latency 4000
 "$bare" create "$B24SIM_URL" 512 512 B >/dev/null &
 loop=$!
 wait_for "512 of the loop are in flight" in_flight_is 512
-read -r -a loop_full < <(memory $loop)
+loop_full=$(own_memory $loop)
 wait $loop
 
 looks=()
@@ -54,23 +43,20 @@ for ((i = 1; i <= 10; i++)); do
 	enqueue "M$i-" "$step" >/dev/null
 	wait_for "$step deliveries" created "$step"
 	wait_done
-	read -r rss dirty < <(memory "$worker")
-	looks+=("$rss $dirty")
+	looks+=("$(own_memory "$worker")")
 done
 [ "$(process 'bill24 worker')" = "$worker" ] || die "the worker is another one than before"
-read -r -a first <<<"${looks[0]}"
-read -r -a last <<<"${looks[9]}"
 
 cat <<END
 
-| memory of the worker | resident |
+| memory of the worker, without what is shared | |
 |---|---|
-| after 1,024 deliveries | $(kilobytes "${warm[@]}") |
-| with 512 requests in flight | $(kilobytes "${full[@]}") |
-| for comparison: the bare loop with 512 | $(kilobytes "${loop_full[@]}") |
-| after $step deliveries | $(kilobytes "${first[@]}") |
-| after $deliveries deliveries | $(kilobytes "${last[@]}"), $(printf '%+d' $((last[1] - first[1]))) kB |
+| after 1,024 deliveries | $warm kB |
+| with 512 requests in flight | $full kB |
+| for comparison: the bare loop with 512 | $loop_full kB |
+| after $step deliveries | ${looks[0]} kB |
+| after $deliveries deliveries | ${looks[9]} kB, $(printf '%+d' $((looks[9] - looks[0]))) kB |
 
-- its own memory, in kB, at each look: $(printf '%s\n' "${looks[@]}" | awk '{ printf "%s%s", sep, $2; sep = ", " }')
+- at each look, in kB: $(printf '%s\n' "${looks[@]}" | paste -sd ' ' | sed 's/ /, /g')
 END
 outbox_footing

@@ -44,7 +44,7 @@ watch_memory()
 {
 	local most=0 now
 
-	while now=$(awk '/^VmRSS:/ { rss = $2 } /^RssShmem:/ { shared = $2 } END { print rss - shared }' "/proc/$1/status"); do
+	while now=$(own_memory "$1"); do
 		[ "$now" -le "$most" ] || { most=$now; echo "$most" >"$2"; }
 		sleep 0.1
 	done

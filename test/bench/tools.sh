@@ -80,6 +80,14 @@ raise_file_limit()
 		die "could not restart the server: $(cat "$work/stdout" "$work/postgresql.log")"
 }
 
+# own_memory PID: what a process takes besides shared memory, in kB.  The page
+# of a shared buffer that no other process has touched counts as private in
+# smaps, and would be taken for the process's own.
+own_memory()
+{
+	awk '/^VmRSS:/ { rss = $2 } /^RssShmem:/ { shared = $2 } END { print rss - shared }' "/proc/$1/status"
+}
+
 machine()
 {
 	printf '%s cores (%s), kernel %s' "$(nproc)" \
