@@ -80,7 +80,7 @@ share_of_one(const B24Delivery *d)
 
 	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
 		busy += s->in_flight > 0 || s->stock.count > 0;
-	return Max((all - all / 8) / Max(busy, 1), 1);
+	return Max(Min(all - all / 8, b24_pool_pace()) / Max(busy, 1), 1);
 }
 
 static void

@@ -89,7 +89,7 @@ most_in_flight(const B24Sync *sync, const B24Site *site)
 
 	if (most > 1)
 		most -= Min(Max(most / SHARE_OF_OTHERS, 1), MOST_FOR_OTHERS);
-	return Min(most, capacity - capacity / SHARE_OF_OTHERS -
+	return Min(most, Min(capacity - capacity / SHARE_OF_OTHERS, b24_pool_pace()) -
 			   b24_delivery_in_flight(sync->delivery));
 }
 

@@ -28,6 +28,11 @@
 /* How many sockets are served after one wait. */
 #define MAX_EVENTS 64
 
+/* By which part the pace changes after a wait: see note_answers. */
+#define SLOWER 32
+#define FASTER 8
+
+static int	pace = 0;			/* 0: no limit was found yet */
 static B24Http *pool = NULL;
 static WaitEventSet *set = NULL;
 static B24Socket **slots = NULL;	/* by position in the set */
@@ -133,6 +138,35 @@ b24_pool_expect(int transfers)
 
 	b24_http_limit(b24_pool(), most, Min(Max(transfers, 16), most));
 	return Min(transfers, most);
+}
+
+/*
+ * How many requests this process should have in flight: more than it can deal
+ * with the answers of would only cost it time, since libcurl goes through all
+ * its connections for each of them.  At most the capacity.
+ */
+int
+b24_pool_pace(void)
+{
+	int			most = b24_pool_capacity();
+
+	return pace == 0 ? most : Min(pace, most);
+}
+
+/*
+ * A wait that finds as many answers as it can take is one that was late.  One
+ * alone says nothing, since a transaction may have come between: only where
+ * nearly all are so, fewer in flight will do.
+ */
+static void
+note_answers(int count)
+{
+	int			most = b24_pool_capacity();
+
+	if (count == MAX_EVENTS)
+		pace = Max(b24_pool_pace() - b24_pool_pace() / SLOWER, MAX_EVENTS);
+	else if (pace != 0 && pace < most)
+		pace += Max(pace / FASTER, 1);
 }
 
 static int
@@ -313,6 +347,7 @@ b24_pool_wait(long max_ms)
 	update_set();
 	count = WaitEventSetWait(set, timeout, events, MAX_EVENTS,
 							 b24_http_is_busy(pool) ? answer_event : idle_event);
+	note_answers(count);
 	if (count == 0)
 		b24_http_drive(pool, NULL, false, false);
 	for (int i = 0; i < count; i++)

@@ -23,6 +23,7 @@ typedef struct B24Waiter
 extern const char *b24_user_agent(void);
 extern B24Http *b24_pool(void);
 extern int	b24_pool_capacity(void);
+extern int	b24_pool_pace(void);
 extern int	b24_pool_expect(int transfers);
 extern void b24_pool_wait(long max_ms);
 extern void b24_pool_return_within(long ms);
