@@ -22,7 +22,9 @@ look()
 
 outbox_prepare
 outbox_reset 0 64
-sleep 2
+
+# once, ten seconds after the last delivery, the worker looks for what is old
+sleep 15
 progress idle
 declare -A pids=() before=()
 for name in "${names[@]}"; do
