@@ -398,7 +398,7 @@ CREATE TABLE bill24.outbox (
 			ELSE false
 		END)
 );
-CREATE INDEX outbox_due ON bill24.outbox (next_attempt_at, id, server) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX outbox_due ON bill24.outbox (server, next_attempt_at, id) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX outbox_key ON bill24.outbox (server, account, key, id) WHERE finished_at IS NULL;
 CREATE INDEX outbox_active ON bill24.outbox (server, account, key, id) WHERE state IN ('sending', 'unknown', 'parked');
 CREATE INDEX outbox_waiting ON bill24.outbox (server, account, key, id) WHERE state = 'waiting';

@@ -106,7 +106,7 @@ b24_backlog_next(const char *server, B24Position *position, B24Due *due)
 		"SELECT next_attempt_at, next_attempt_at = created_at FROM bill24.outbox"
 		" WHERE server = $1 AND next_attempt_at IS NOT NULL"
 		" AND (next_attempt_at, id) > ($2, $3)"
-		" ORDER BY next_attempt_at, id LIMIT 1",
+		" ORDER BY server, next_attempt_at, id LIMIT 1",
 		3, {"text", "timestamptz", "bigint"}
 	};
 	Datum		values[3];
@@ -390,7 +390,7 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
 		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
 		" AND (c.next_attempt_at <= $7 OR c.next_attempt_at = c.created_at)"
-		" ORDER BY c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
+		" ORDER BY c.server, c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
 		7, {"text", "timestamptz", "integer", "text[]", "timestamptz", "bigint", "timestamptz"}
 	};
 	Datum		values[7];
