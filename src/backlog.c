@@ -15,8 +15,11 @@
  * jobs there are and however many of them wait for one another.
  *
  * A person may have locked any row at any time, for as long as a transaction
- * lasts.  Nothing here waits for that: such jobs are passed over, and all is
- * looked over again when that transaction ends.
+ * lasts.  Nothing here waits for that: such jobs are passed over.  Of the end
+ * of a transaction that used our functions we are told; of others, such as one
+ * that was prepared, or has locked rows by itself, we are not.  So whoever
+ * passes over something says so, and it is looked over again until nothing is
+ * passed over any more.
  *
  *-------------------------------------------------------------------------
  */
@@ -543,6 +546,33 @@ end_merged(const int64 *ids, const bool *done, int count)
 	b24_store_run_latest(&end, values);
 }
 
+/* The jobs that the last statement found: their numbers are its first column. */
+static Datum
+found_jobs(uint64 count)
+{
+	int64	   *ids = palloc(Max(count, 1) * sizeof(int64));
+	Datum		jobs;
+
+	for (uint64 i = 0; i < count; i++)
+		ids[i] = DatumGetInt64(b24_store_value(i, 1, NULL));
+	jobs = b24_int8_array(ids, (int) count);
+	pfree(ids);
+	return jobs;
+}
+
+/* Changes those jobs of a list that nobody has locked; returns how many. */
+static uint64
+let_go_on(Datum jobs)
+{
+	static B24Statement go_on = {
+		"UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
+		" WHERE id = ANY (ARRAY(SELECT o.id FROM bill24.outbox o WHERE o.id = ANY ($1)"
+		"  AND o.state = 'waiting' FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
+	};
+
+	return b24_store_run_latest(&go_on, &jobs);
+}
+
 /*
  * Lets the next job of each of these keys go on, if it waits: the one before
  * it has ended.  Returns how many do; *skipped tells that a person has one.
@@ -563,28 +593,18 @@ free_keys(const char *server, const int64 *accounts, char *const *keys, int coun
 		"  AND a.state IN ('sending', 'unknown', 'parked'))",
 		3, {"text", "bigint[]", "text[]"}
 	};
-	static B24Statement go_on = {
-		"UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
-		" WHERE id = ANY (ARRAY(SELECT o.id FROM bill24.outbox o WHERE o.id = ANY ($1)"
-		"  AND o.state = 'waiting' FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
-	};
 	Datum		values[3];
-	int			found;
-	int64	   *ids;
+	uint64		found;
 	uint64		freed;
 
 	values[0] = CStringGetTextDatum(server);
 	values[1] = b24_int8_array(accounts, count);
 	values[2] = b24_text_array(keys, count);
-	found = (int) b24_store_run_latest(&find, values);
+	found = b24_store_run_latest(&find, values);
 	*skipped = false;
 	if (found == 0)
 		return 0;
-	ids = palloc(found * sizeof(int64));
-	for (int i = 0; i < found; i++)
-		ids[i] = DatumGetInt64(b24_store_value(i, 1, NULL));
-	values[0] = b24_int8_array(ids, found);
-	freed = b24_store_run_latest(&go_on, values);
+	freed = let_go_on(found_jobs(found));
 	*skipped = freed < found;
 	return freed;
 }
@@ -687,10 +707,11 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 
 /*
  * Runs a statement so that an error undoes no more than the statement itself;
- * false if there was one, of which the log is told.
+ * false if there was one, of which the log is told.  *count is how many rows it
+ * had.
  */
 static bool
-run_apart(B24Statement *statement, Datum *values)
+run_apart(B24Statement *statement, Datum *values, uint64 *count)
 {
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -700,7 +721,7 @@ run_apart(B24Statement *statement, Datum *values)
 	MemoryContextSwitchTo(old);
 	PG_TRY();
 	{
-		b24_store_run(statement, values, NULL);
+		*count = b24_store_run(statement, values, NULL);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -727,9 +748,10 @@ run_apart(B24Statement *statement, Datum *values)
 /*
  * Jobs whose process is gone: whether they were sent, and what came of that,
  * has to be found out, a moment later, since the provider may still be busy
- * with them.  One that cannot be changed holds up no other.
+ * with them.  One that cannot be changed holds up no other.  False if there are
+ * such.
  */
-void
+bool
 b24_backlog_recover(int64 mine)
 {
 	static B24Statement find = {
@@ -748,6 +770,7 @@ b24_backlog_recover(int64 mine)
 	int			count = (int) b24_store_run(&find, &value, NULL);
 	Datum	   *leases = palloc(Max(count, 1) * sizeof(Datum));
 	Datum	   *jobs = palloc(Max(count, 1) * sizeof(Datum));
+	bool		all = true;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -759,6 +782,7 @@ b24_backlog_recover(int64 mine)
 		Datum		values[4];
 		Datum	   *ids;
 		int			id_count;
+		uint64		recovered = 0;
 
 		if (!b24_lease_is_over(DatumGetInt64(leases[i])))
 			continue;
@@ -766,36 +790,44 @@ b24_backlog_recover(int64 mine)
 		values[1] = jobs[i];
 		values[2] = CStringGetTextDatum(b24_status_info(B24_NO_ANSWER)->sqlstate);
 		values[3] = CStringGetTextDatum("the process that had it is gone, the outcome is unknown");
-		if (run_apart(&recover, values))
-			continue;
 		deconstruct_array(DatumGetArrayTypeP(jobs[i]), INT8OID, sizeof(int64),
 						  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, NULL, &id_count);
+		if (run_apart(&recover, values, &recovered))
+		{
+			all = all && recovered == id_count;
+			continue;
+		}
 		for (int n = 0; n < id_count; n++)
 		{
 			int64		id = DatumGetInt64(ids[n]);
 
 			values[1] = b24_int8_array(&id, 1);
-			(void) run_apart(&recover, values);
+			all = run_apart(&recover, values, &recovered) && recovered == 1 && all;
 		}
 	}
+	return all;
 }
 
 /*
  * Lets go on all jobs that wait for nothing: what they waited for may have
  * ended in the hands of two persons at once, or have been deleted.  One step
- * in the index for each key that has waiting jobs.  Returns how many there are.
+ * in the index for each key that has waiting jobs.  False if some were passed
+ * over, since a person has them.
  */
-int
+bool
 b24_backlog_unblock(void)
 {
+	static B24Statement find_merged = {
+		"SELECT m.id FROM bill24.outbox m"
+		" WHERE m.state = 'waiting' AND m.merged_into IS NOT NULL AND NOT EXISTS ("
+		"  SELECT FROM bill24.outbox n WHERE n.id = m.merged_into AND n.finished_at IS NULL)"
+	};
 	static B24Statement unmerge = {
 		"UPDATE bill24.outbox SET merged_into = NULL"
-		" WHERE id = ANY (ARRAY(SELECT m.id FROM bill24.outbox m"
-		"  WHERE m.state = 'waiting' AND m.merged_into IS NOT NULL AND NOT EXISTS ("
-		"   SELECT FROM bill24.outbox n WHERE n.id = m.merged_into AND n.finished_at IS NULL)"
-		"  FOR UPDATE SKIP LOCKED))"
+		" WHERE id = ANY (ARRAY(SELECT m.id FROM bill24.outbox m WHERE m.id = ANY ($1)"
+		"  AND m.state = 'waiting' FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
 	};
-	static B24Statement unblock = {
+	static B24Statement find_free = {
 		"WITH RECURSIVE w AS ("
 		" (SELECT server, account, key, id FROM bill24.outbox"
 		"  WHERE state = 'waiting' AND merged_into IS NULL"
@@ -805,19 +837,29 @@ b24_backlog_unblock(void)
 		"  SELECT o.server, o.account, o.key, o.id FROM bill24.outbox o"
 		"  WHERE o.state = 'waiting' AND o.merged_into IS NULL AND (o.server, o.account, o.key) > (w.server, w.account, w.key)"
 		"  ORDER BY o.server, o.account, o.key, o.id LIMIT 1) n)"
-		" UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
-		" WHERE id = ANY (ARRAY(SELECT o.id FROM w, LATERAL (SELECT u.id FROM bill24.outbox u"
-		"   WHERE u.server = w.server AND u.account = w.account AND u.key = w.key"
-		"   AND u.finished_at IS NULL AND u.merged_into IS NULL ORDER BY u.server, u.account, u.key, u.id LIMIT 1) h, bill24.outbox o"
-		"  WHERE h.id = w.id AND o.id = w.id AND o.state = 'waiting' AND NOT EXISTS ("
-		"   SELECT FROM bill24.outbox a WHERE a.server = w.server"
-		"   AND a.account = w.account AND a.key = w.key"
-		"   AND a.state IN ('sending', 'unknown', 'parked'))"
-		"  FOR UPDATE OF o SKIP LOCKED))"
+		" SELECT w.id FROM w, LATERAL (SELECT u.id FROM bill24.outbox u"
+		"  WHERE u.server = w.server AND u.account = w.account AND u.key = w.key"
+		"  AND u.finished_at IS NULL AND u.merged_into IS NULL"
+		"  ORDER BY u.server, u.account, u.key, u.id LIMIT 1) h"
+		" WHERE h.id = w.id AND NOT EXISTS ("
+		"  SELECT FROM bill24.outbox a WHERE a.server = w.server"
+		"  AND a.account = w.account AND a.key = w.key"
+		"  AND a.state IN ('sending', 'unknown', 'parked'))"
 	};
+	bool		all = true;
+	uint64		found;
+	Datum		jobs;
 
-	b24_store_run(&unmerge, NULL, NULL);
-	return (int) b24_store_run(&unblock, NULL, NULL);
+	found = b24_store_run(&find_merged, NULL, NULL);
+	if (found > 0)
+	{
+		jobs = found_jobs(found);
+		all = b24_store_run_latest(&unmerge, &jobs) == found;
+	}
+	found = b24_store_run(&find_free, NULL, NULL);
+	if (found > 0)
+		all = let_go_on(found_jobs(found)) == found && all;
+	return all;
 }
 
 /*

@@ -67,8 +67,8 @@ extern List *b24_backlog_claim(const char *server, TimestampTz until, int limit,
 							   int64 lease, B24Position *position, bool *more);
 extern long b24_backlog_write(const char *server, const B24Outcome *outcomes,
 							  int count, int64 lease, bool *skipped);
-extern void b24_backlog_recover(int64 mine);
-extern int	b24_backlog_unblock(void);
+extern bool b24_backlog_recover(int64 mine);
+extern bool b24_backlog_unblock(void);
 extern int	b24_backlog_prune(const char *server, int retention_s, int limit);
 extern void b24_backlog_ended(const char *server, int64 account, const char *key,
 							  int64 id, bool done);

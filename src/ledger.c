@@ -34,7 +34,10 @@
 /* A process that has nothing under way ends after so many. */
 #define MAX_FAILURES 3
 
-/* What somebody has locked is looked at again after this time. */
+/*
+ * What somebody has locked is looked at again after this time, which doubles
+ * up to that of the next look-over.
+ */
 #define LOCKED_EVERY_MS 1000
 
 /* After something was done, all is looked over once more, but not more often. */
@@ -320,6 +323,28 @@ take_over(B24Delivery *d, B24Destination *server, List *claims)
 	}
 }
 
+/*
+ * Lets jobs go on of whom nobody tells.  Who has locked one of them may not tell
+ * either when it is free, so it is looked for again.
+ */
+static void
+look_over(B24Delivery *d)
+{
+	bool		all = b24_backlog_recover(d->lease);
+
+	all = b24_backlog_unblock() && all;
+	d->looked_over_at_ms = b24_now_ms();
+	d->look_over_at_ms = -1;
+	if (all)
+		d->passed_over = 0;
+	else
+	{
+		d->look_over_at_ms = d->looked_over_at_ms +
+			Min(LOCKED_EVERY_MS << Min(d->passed_over, 10), LOOK_OVER_EVERY_MS);
+		d->passed_over++;
+	}
+}
+
 /* Claims what a server's stock lacks. */
 static void
 claim_for(B24Delivery *d, B24Destination *server, TimestampTz until)
@@ -359,10 +384,7 @@ move_back(B24Delivery *d)
 	if (d->since == DT_NOBEGIN)
 	{
 		names = b24_backlog_servers();
-		b24_backlog_recover(d->lease);
-		b24_backlog_unblock();
-		d->looked_over_at_ms = b24_now_ms();
-		d->look_over_at_ms = -1;
+		look_over(d);
 	}
 	if (servers_changed)
 		names = list_concat(names, b24_backlog_known_servers());

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * utility.c
- *	  Statements that concern workers: of databases, and COMMIT PREPARED.
+ *	  Statements that concern workers: of databases, and COMMIT PREPARED and
+ *	  ROLLBACK PREPARED.
  *
  * DROP DATABASE and its like want nobody in the database.  PostgreSQL waits
  * five seconds and gives up, so the workers there are asked to leave before,
@@ -202,9 +203,13 @@ process_utility(B24_UTILITY_PARAMETERS)
 
 	run(B24_UTILITY_ARGUMENTS);
 	if (IsA(statement, TransactionStmt) &&
-		castNode(TransactionStmt, statement)->kind == TRANS_STMT_COMMIT_PREPARED)
+		(castNode(TransactionStmt, statement)->kind == TRANS_STMT_COMMIT_PREPARED ||
+		 castNode(TransactionStmt, statement)->kind == TRANS_STMT_ROLLBACK_PREPARED))
 	{
-		/* it may have enqueued, or have created or dropped the extension */
+		/*
+		 * it may have enqueued, or have created or dropped the extension; and
+		 * whatever became of it, jobs that it had locked are free
+		 */
 		bool		exists = OidIsValid(get_extension_oid(B24_EXTENSION, true));
 
 		b24_roster_wake(MyDatabaseId, !exists, !exists, DT_NOBEGIN);

@@ -1,6 +1,6 @@
 
-# Which job of the outbox has its turn, and when: with very many of another
-# server.
+# Which job of the outbox has its turn, and when: while others have it locked,
+# and with very many of another server.
 
 use strict;
 use warnings;
@@ -8,16 +8,83 @@ use warnings;
 use Bill24Outbox;
 use Bill24Session;
 use Bill24Test;
+use JSON::PP;
 use Test::More;
 
 my $sim = start_simulator();
-my $node = new_node('main');
+my $node = new_node('main', conf => "max_prepared_transactions = 5\n");
 my %quick = (retry_delay => '20ms', circuit_failures => 0);
 
 setup_account($node, $sim, options => {%quick});
 my $admin = Bill24Session->new($node);
+my $other = Bill24Session->new($node);
 
 sub customer { return { sync_code => $_[0], name => $_[1] // $_[0] }; }
+
+# A job that hangs, and one that waits behind it.
+sub one_behind
+{
+	my ($key) = @_;
+
+	$sim->post('/_sim/fault', { kind => 'hang', match => "\"$key\"", effect => JSON::PP::true });
+	my $head = enqueue($admin, 'create_customer', customer($key));
+	becomes($admin, $head, 'sending', "$key: one is under way");
+	my $behind = enqueue($admin, 'update_customer', customer($key, 'new'));
+	becomes($admin, $behind, 'waiting', 'one waits behind it');
+	return ($head, $behind);
+}
+
+# ---- what waits is locked when it could go on ------------------------------------------
+
+# How often all was looked over, as far as the worker has told.
+sub looked_over
+{
+	return $admin->ok(q{SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_waiting'});
+}
+
+foreach my $how ('ROLLBACK PREPARED', 'COMMIT PREPARED', 'a row lock', 'an update')
+{
+	(my $key = $how) =~ tr/A-Za-z//cd;
+	my ($head, $behind) = one_behind($key);
+
+	$other->ok('BEGIN');
+	if ($how =~ /PREPARED/)
+	{
+		$other->ok("SELECT bill24_cancel($behind)");
+		$other->ok("PREPARE TRANSACTION 'p'");
+	}
+	else
+	{
+		$other->ok($how eq 'a row lock' ? "SELECT FROM bill24.outbox WHERE id = $behind FOR UPDATE" :
+			  "UPDATE bill24.outbox SET error = 'mine' WHERE id = $behind");
+	}
+	$sim->post('/_sim/clear_faults');
+	becomes($admin, $head, 'done', "$how: the first one ends");
+	my $before = looked_over();
+	wait_until('it is looked for again and again', sub { looked_over() >= $before + 7 });
+	is(job($admin, $behind), 'waiting', 'the second is locked');
+	$other->ok($how =~ /PREPARED/ ? "$how 'p'" : $how eq 'an update' ? 'COMMIT' : 'ROLLBACK');
+	becomes($admin, $behind, $how eq 'COMMIT PREPARED' ? 'cancelled' : 'done', 'and goes on when it is free');
+}
+
+{
+	$sim->post('/_sim/fault', { kind => 'hang', match => '"left"', effect => JSON::PP::true });
+	my $left = enqueue($admin, 'create_customer', customer('left'));
+	becomes($admin, $left, 'sending', 'one is under way');
+	$other->ok("BEGIN; SELECT FROM bill24.outbox WHERE id = $left FOR UPDATE");
+	my ($worker) = workers($admin);
+	$admin->ok("SELECT pg_terminate_backend($worker)");
+	wait_until('there is another worker', sub { ((workers($admin))[0] // $worker) != $worker });
+	my $before = looked_over();
+	wait_until('it looks for what is left behind', sub { looked_over() >= $before + 3 });
+	is(job($admin, $left), 'sending', 'that is locked');
+	$other->ok('ROLLBACK');
+	becomes($admin, $left, 'done', 'and found when it is free');
+	$sim->post('/_sim/clear_faults');
+}
+
+# longer than there ever is between two
+ok(comes_true(sub { my $was = looked_over(); sleep(11); return looked_over() == $was; }, 60), 'when nothing is locked any more, there is an end of it');
 
 # ---- a server that has very many jobs, and takes none ----------------------------------
 
@@ -56,6 +123,6 @@ sub customer { return { sync_code => $_[0], name => $_[1] // $_[0] }; }
 	$sim->post('/_sim/clear_faults');
 }
 
-$admin->end;
+$_->end foreach $admin, $other;
 $node->stop;
 done_testing();
