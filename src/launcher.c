@@ -187,12 +187,12 @@ start(const B24Place *place)
 }
 
 /* Starts what should run; returns when to look again, 0 for never. */
-static TimestampTz
+static int64
 start_all(void)
 {
 	static bool was_crowded = false;
 	B24Place	place;
-	TimestampTz next;
+	int64		next;
 	bool		crowded = false;
 
 	/* one by one, so that what is woken now need not wait for all of them */
@@ -212,7 +212,7 @@ start_all(void)
 	}
 	if (crowded)
 	{
-		TimestampTz retry = GetCurrentTimestamp() + RETRY_MS * INT64CONST(1000);
+		int64		retry = b24_roster_now_ms() + RETRY_MS;
 
 		next = next == 0 ? retry : Min(next, retry);
 	}
@@ -249,7 +249,7 @@ b24_launcher_main(Datum argument)
 	list_databases();
 	for (;;)
 	{
-		TimestampTz next;
+		int64		next;
 		long		timeout_ms = -1;
 
 		ResetLatch(MyLatch);
@@ -269,9 +269,9 @@ b24_launcher_main(Datum argument)
 		next = start_all();
 		if (next != 0)
 		{
-			TimestampTz now = GetCurrentTimestamp();
+			int64		now = b24_roster_now_ms();
 
-			timeout_ms = next <= now ? 0 : Min((next - now) / 1000 + 1, INT_MAX);
+			timeout_ms = (long) Min(Max(next - now, 0), INT_MAX);
 		}
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout_ms < 0 ? 0 : WL_TIMEOUT),

@@ -56,7 +56,8 @@ b24_roster_attach(const B24Place *place)
 		pg_atomic_init_u64(&worker->since, 0);
 		worker->latch = MyLatch;
 		worker->started_at = GetCurrentTimestamp();
-		database->due_at = 0;
+		worker->started_ms = b24_roster_now_ms();
+		database->due_ms = 0;
 		database->no_extension = false;
 		me = worker;
 		mine = database;
@@ -147,16 +148,16 @@ b24_roster_started(void)
 long
 b24_roster_well(void)
 {
-	TimestampTz now;
-	TimestampTz well_at;
+	int64		now;
+	int64		well_at;
 
 	if (((volatile B24DatabaseEntry *) mine)->failures == 0)
 		return -1;
-	now = GetCurrentTimestamp();
-	well_at = me->started_at +
-		Min(INT64CONST(1) << Min(mine->failures, 6), B24_MAX_BACKOFF_S) * USECS_PER_SEC / 2;
+	now = b24_roster_now_ms();
+	well_at = me->started_ms +
+		Min(INT64CONST(1) << Min(mine->failures, 6), B24_MAX_BACKOFF_S) * 1000 / 2;
 	if (now < well_at)
-		return (well_at - now) / 1000 + 1;
+		return (long) (well_at - now);
 	b24_lock_roster(LW_EXCLUSIVE);
 	mine->failures = 0;
 	mine->error[0] = '\0';
@@ -165,12 +166,13 @@ b24_roster_well(void)
 }
 
 /*
- * Nothing is to be done before due_at (0: at all).  False if there is, as the
- * database was woken since "seen".
+ * Nothing is to be done for so many milliseconds (-1: at all).  False if there
+ * is, as the database was woken since "seen".
  */
 bool
-b24_roster_leave(uint64 seen, B24Leaving leaving, TimestampTz due_at)
+b24_roster_leave(uint64 seen, B24Leaving leaving, long wait_ms)
 {
+	int64		due_ms = b24_roster_now_ms() + wait_ms;
 	bool		ok;
 
 	b24_lock_roster(LW_EXCLUSIVE);
@@ -179,8 +181,8 @@ b24_roster_leave(uint64 seen, B24Leaving leaving, TimestampTz due_at)
 	{
 		mine->served = seen;
 		mine->no_extension = leaving == B24_LEAVE_NO_EXTENSION;
-		if (due_at != 0 && (mine->due_at == 0 || due_at < mine->due_at))
-			mine->due_at = due_at;
+		if (wait_ms >= 0 && (mine->due_ms == 0 || due_ms < mine->due_ms))
+			mine->due_ms = due_ms;
 		mine->failures = 0;
 		mine->error[0] = '\0';
 	}

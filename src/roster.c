@@ -63,7 +63,7 @@ b24_roster_wake(Oid oid, bool only_known, bool afresh, TimestampTz since)
 		{
 			database->extension_changes++;
 			database->failures = 0;
-			database->not_before = 0;
+			database->not_before_ms = 0;
 			database->error[0] = '\0';
 		}
 
@@ -148,10 +148,18 @@ b24_roster_forget(Oid oid)
 	{
 		/* one is on its way, and will not find it */
 		database->served = pg_atomic_read_u64(&database->wakes);
-		database->due_at = 0;
+		database->due_ms = 0;
 		database->failures = 0;
 	}
 	b24_unlock_roster();
+}
+
+/* What the clock on the wall will show then; 0 for never. */
+static TimestampTz
+on_the_wall(int64 at_ms)
+{
+	return at_ms == 0 ? 0 :
+		GetCurrentTimestamp() + (at_ms - b24_roster_now_ms()) * 1000;
 }
 
 static void
@@ -177,7 +185,7 @@ fill_row(B24RosterRow *row, B24DatabaseEntry *database, const B24WorkerEntry *wo
 	if (b24_is_wanted(database) && database->failures > 0)
 	{
 		strlcpy(row->state, "backing off", sizeof(row->state));
-		row->next_start_at = database->not_before;
+		row->next_start_at = on_the_wall(database->not_before_ms);
 	}
 	else if (b24_is_wanted(database))
 		strlcpy(row->state, "starting", sizeof(row->state));
@@ -186,7 +194,7 @@ fill_row(B24RosterRow *row, B24DatabaseEntry *database, const B24WorkerEntry *wo
 	else
 	{
 		strlcpy(row->state, "stopped", sizeof(row->state));
-		row->next_start_at = database->due_at;
+		row->next_start_at = on_the_wall(database->due_ms);
 	}
 }
 
@@ -250,10 +258,10 @@ b24_roster_overflowed(void)
 	b24_lock_roster(LW_EXCLUSIVE);
 	overflow = roster->overflow;
 	roster->overflow = false;
-	if (roster->look_at != 0 && roster->look_at <= GetCurrentTimestamp())
+	if (roster->look_ms != 0 && roster->look_ms <= b24_roster_now_ms())
 	{
 		overflow = true;
-		roster->look_at = 0;
+		roster->look_ms = 0;
 	}
 	b24_unlock_roster();
 	return overflow;
@@ -275,32 +283,32 @@ b24_roster_look_at(Oid oid)
 
 /*
  * Whether the database should have one more worker now, if those with less
- * than that many should.  *next becomes the time when it may, if that is the
+ * than that many should.  *next_ms becomes the time when it may, if that is the
  * earliest.
  */
 static bool
-should_start(B24DatabaseEntry *database, int workers, TimestampTz now, TimestampTz *next)
+should_start(B24DatabaseEntry *database, int workers, int64 now, int64 *next_ms)
 {
-	TimestampTz at;
-	bool		is_due = database->due_at != 0 && database->due_at <= now;
+	int64		at;
+	bool		is_due = database->due_ms != 0 && database->due_ms <= now;
 
 	if (database->oid == InvalidOid || database->closers > 0)
 		return false;
-	if (!b24_is_wanted(database) && database->due_at == 0)
+	if (!b24_is_wanted(database) && database->due_ms == 0)
 		return false;
 	if (b24_count_workers(database->oid) >= workers)
 		return false;
-	at = b24_is_wanted(database) || is_due ? 0 : database->due_at;
-	at = Max(at, database->not_before);
+	at = b24_is_wanted(database) || is_due ? 0 : database->due_ms;
+	at = Max(at, database->not_before_ms);
 	if (at > now)
 	{
-		if (*next == 0 || at < *next)
-			*next = at;
+		if (*next_ms == 0 || at < *next_ms)
+			*next_ms = at;
 		return false;
 	}
 	if (is_due)
 	{
-		database->due_at = 0;
+		database->due_ms = 0;
 		pg_atomic_fetch_add_u64(&database->wakes, 1);
 	}
 	return true;
@@ -309,31 +317,31 @@ should_start(B24DatabaseEntry *database, int workers, TimestampTz now, Timestamp
 /*
  * Reserves the place of the worker that is to be started next; first come the
  * databases that have none.  False if there is none to start now, or none can
- * be; *next is when to look again by itself, 0 for never.
+ * be; *next_ms is when to look again by itself, 0 for never.
  */
 bool
-b24_roster_next(int workers, B24Place *place, TimestampTz *next)
+b24_roster_next(int workers, B24Place *place, int64 *next_ms)
 {
 	B24Roster  *roster = b24_roster();
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = b24_roster_now_ms();
 	B24WorkerEntry *vacant = NULL;
 	B24DatabaseEntry *found = NULL;
 	int			starting = 0;
 
 	b24_lock_roster(LW_EXCLUSIVE);
-	*next = roster->look_at;
+	*next_ms = roster->look_ms;
 	for (int i = 0; i < B24_ROSTER_WORKERS; i++)
 	{
 		B24WorkerEntry *w = &roster->workers[i];
 
 		if (w->place.ticket == 0)
 			vacant = vacant == NULL ? w : vacant;
-		else if (w->is_starting && now < w->started_at + STARTING_MS * INT64CONST(1000))
+		else if (w->is_starting && now < w->started_ms + STARTING_MS)
 		{
 			/* nobody may tell us when its time has run out */
 			starting++;
-			if (*next == 0 || *next > w->started_at + STARTING_MS * INT64CONST(1000))
-				*next = w->started_at + STARTING_MS * INT64CONST(1000);
+			if (*next_ms == 0 || *next_ms > w->started_ms + STARTING_MS)
+				*next_ms = w->started_ms + STARTING_MS;
 		}
 	}
 	for (int limit = 1; limit <= workers && found == NULL; limit += Max(workers - 1, 1))
@@ -342,7 +350,7 @@ b24_roster_next(int workers, B24Place *place, TimestampTz *next)
 		{
 			int			at = (roster->cursor + i) % B24_ROSTER_DATABASES;
 
-			if (should_start(&roster->databases[at], limit, now, next))
+			if (should_start(&roster->databases[at], limit, now, next_ms))
 			{
 				found = &roster->databases[at];
 				roster->cursor = at + 1;
@@ -356,7 +364,8 @@ b24_roster_next(int workers, B24Place *place, TimestampTz *next)
 		vacant->place.database = found->oid;
 		vacant->place.index = vacant - roster->workers;
 		vacant->is_starting = true;
-		vacant->started_at = now;
+		vacant->started_at = GetCurrentTimestamp();
+		vacant->started_ms = now;
 		*place = vacant->place;
 	}
 	else
@@ -404,7 +413,7 @@ void
 b24_roster_expire(const B24Place *known, int count)
 {
 	B24WorkerEntry *workers = b24_roster()->workers;
-	TimestampTz limit = GetCurrentTimestamp() - STARTING_MS * INT64CONST(1000);
+	int64		limit = b24_roster_now_ms() - STARTING_MS;
 
 	b24_lock_roster(LW_EXCLUSIVE);
 	for (int i = 0; i < B24_ROSTER_WORKERS; i++)
@@ -412,7 +421,7 @@ b24_roster_expire(const B24Place *known, int count)
 		bool		is_known = false;
 
 		if (workers[i].place.ticket == 0 || workers[i].pid != 0 ||
-			workers[i].started_at > limit)
+			workers[i].started_ms > limit)
 			continue;
 		for (int k = 0; k < count; k++)
 			is_known = is_known || known[k].ticket == workers[i].place.ticket;

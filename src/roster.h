@@ -52,6 +52,7 @@ extern bool b24_roster_is_shared(void);
 /* for those who have work to do */
 extern bool b24_roster_wake(Oid database, bool only_known, bool afresh,
 							TimestampTz since);
+extern int64 b24_roster_now_ms(void);
 extern void b24_roster_close(Oid database);
 extern void b24_roster_open(Oid database);
 extern int	b24_roster_ask_to_end(Oid database, bool by_signal);
@@ -68,7 +69,7 @@ extern bool b24_roster_is_surplus(int workers);
 extern uint32 b24_roster_extension_changes(void);
 extern void b24_roster_started(void);
 extern long b24_roster_well(void);
-extern bool b24_roster_leave(uint64 seen, B24Leaving leaving, TimestampTz due_at);
+extern bool b24_roster_leave(uint64 seen, B24Leaving leaving, long wait_ms);
 extern void b24_roster_failed(const char *error);
 extern void b24_worker_note(const char *state, int in_flight);
 
@@ -76,7 +77,7 @@ extern void b24_worker_note(const char *state, int in_flight);
 extern void b24_roster_launcher(bool present);
 extern bool b24_roster_overflowed(void);
 extern bool b24_roster_look_at(Oid database);
-extern bool b24_roster_next(int workers, B24Place *place, TimestampTz *next);
+extern bool b24_roster_next(int workers, B24Place *place, int64 *next_ms);
 extern bool b24_roster_is_starting(const B24Place *place);
 extern void b24_roster_release(const B24Place *place, const char *error);
 extern void b24_roster_expire(const B24Place *known, int count);

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "roster_table.h"
+#include "serverlimits.h"
 
 static void
 roster_init(void *memory)
@@ -59,6 +60,13 @@ b24_roster_is_shared(void)
 	return b24_roster_part.lock != NULL;
 }
 
+/* The time by which the roster goes; the other clock may be set back. */
+int64
+b24_roster_now_ms(void)
+{
+	return b24_limits_clock() / 1000000;
+}
+
 /* The entry of a database, or NULL. */
 B24DatabaseEntry *
 b24_find_database(Oid oid)
@@ -93,12 +101,12 @@ b24_is_wanted(B24DatabaseEntry *database)
 }
 
 /* How easily the entry of a database at rest can be spared. */
-static TimestampTz
+static int64
 ease(const B24DatabaseEntry *database)
 {
 	if (database->no_extension)
 		return PG_INT64_MAX;
-	return database->due_at == 0 ? PG_INT64_MAX - 1 : database->due_at;
+	return database->due_ms == 0 ? PG_INT64_MAX - 1 : database->due_ms;
 }
 
 /*
@@ -129,9 +137,9 @@ b24_claim_database(Oid oid)
 		}
 		if (database == NULL)
 			return NULL;
-		if (database->due_at != 0 &&
-			(roster->look_at == 0 || database->due_at < roster->look_at))
-			roster->look_at = database->due_at;
+		if (database->due_ms != 0 &&
+			(roster->look_ms == 0 || database->due_ms < roster->look_ms))
+			roster->look_ms = database->due_ms;
 	}
 	memset(database, 0, sizeof(*database));
 	database->oid = oid;
@@ -179,6 +187,6 @@ b24_count_failure(B24DatabaseEntry *database, const char *error)
 	if (database->failures < 6)
 		backoff_s = Min(1 << database->failures, B24_MAX_BACKOFF_S);
 	database->failures++;
-	database->not_before = GetCurrentTimestamp() + backoff_s * USECS_PER_SEC;
+	database->not_before_ms = b24_roster_now_ms() + backoff_s * INT64CONST(1000);
 	strlcpy(database->error, error, sizeof(database->error));
 }

@@ -19,7 +19,10 @@
 /* How long a database waits, at the most, after failures. */
 #define B24_MAX_BACKOFF_S 60
 
-/* A database; its counter may be raised under a shared lock. */
+/*
+ * A database; its counter may be raised under a shared lock.  What is waited
+ * for is measured by a clock that nobody sets: see b24_roster_now_ms.
+ */
 typedef struct B24DatabaseEntry
 {
 	Oid			oid;			/* InvalidOid: not in use */
@@ -28,8 +31,8 @@ typedef struct B24DatabaseEntry
 	uint32		extension_changes;
 	int			closers;		/* how many want it to be left alone */
 	bool		no_extension;
-	TimestampTz due_at;			/* when to wake by itself */
-	TimestampTz not_before;		/* of the next start, after a failure */
+	int64		due_ms;			/* when to wake by itself, or 0 */
+	int64		not_before_ms;	/* of the next start, after a failure */
 	int			failures;		/* in a row */
 	char		error[B24_ROSTER_TEXT];
 } B24DatabaseEntry;
@@ -43,6 +46,7 @@ typedef struct B24WorkerEntry
 	bool		is_starting;	/* until it has seen the extension */
 	pg_atomic_uint64 since;		/* see b24_roster_since */
 	TimestampTz started_at;
+	int64		started_ms;		/* the same */
 	int			in_flight;
 	char		state[16];
 } B24WorkerEntry;
@@ -53,7 +57,7 @@ typedef struct B24Roster
 	uint64		tickets;
 	int			cursor;			/* so that all have their turn */
 	bool		overflow;		/* a database found no entry */
-	TimestampTz look_at;		/* when one that lost its entry is due, or 0 */
+	int64		look_ms;		/* when one that lost its entry is due, or 0 */
 	bool		crowded;		/* a worker that is idle should make room */
 	B24DatabaseEntry databases[B24_ROSTER_DATABASES];
 	B24WorkerEntry workers[B24_ROSTER_WORKERS];

@@ -196,22 +196,18 @@ go_on(B24Delivery *delivery, B24Sync *sync, TimestampTz since, bool claim,
 	return ok;
 }
 
+/* By the clock that nobody sets back. */
 static long
-milliseconds_until(TimestampTz time)
+milliseconds_until(int64 time_ms)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
-	return time <= now ? 0 : (long) Min((time - now) / 1000 + 1, INT_MAX);
+	return (long) Min(Max(time_ms - b24_roster_now_ms(), 0), INT_MAX);
 }
 
 /* Leaves with nothing more to do, unless there is. */
 static void
 leave(B24Delivery *delivery, B24Sync *sync, uint64 seen, B24Leaving leaving, long wait_ms)
 {
-	TimestampTz due_at = wait_ms < 0 ? 0 :
-		GetCurrentTimestamp() + wait_ms * INT64CONST(1000);
-
-	if (!b24_roster_leave(seen, leaving, due_at))
+	if (!b24_roster_leave(seen, leaving, wait_ms))
 		return;
 	if (sync != NULL)
 		b24_sync_end(sync);
@@ -243,7 +239,7 @@ deliver(B24Delivery *delivery, B24Sync *sync)
 {
 	uint64		seen = b24_roster_wakes();
 	TimestampTz since = DT_NOBEGIN;
-	TimestampTz idle_since = GetCurrentTimestamp();
+	int64		idle_since = b24_roster_now_ms();
 	bool		is_surplus = b24_roster_is_surplus(b24_workers);
 	bool		is_busy = false;
 	int			errors = 0;
@@ -270,14 +266,14 @@ deliver(B24Delivery *delivery, B24Sync *sync)
 		news = b24_roster_since();
 		since = Min(since, news);
 		if (since != DT_NOEND || is_busy)
-			idle_since = GetCurrentTimestamp();
+			idle_since = b24_roster_now_ms();
 		seen = wakes;
 		if (extension_changes != b24_roster_extension_changes() && !extension_is_there())
 			return;
 
 		if (!go_on(delivery, sync, since, !is_surplus, &is_busy, &wait_ms, &error))
 		{
-			TimestampTz end = GetCurrentTimestamp() + ERROR_WAIT_MS * INT64CONST(1000);
+			int64		end = b24_roster_now_ms() + ERROR_WAIT_MS;
 
 			/* without the extension errors are to be expected */
 			if (!extension_is_there())
@@ -299,7 +295,7 @@ deliver(B24Delivery *delivery, B24Sync *sync)
 		{
 			if (is_surplus)
 				return;
-			idle_ms = milliseconds_until(idle_since + b24_worker_idle_timeout * INT64CONST(1000));
+			idle_ms = milliseconds_until(idle_since + b24_worker_idle_timeout);
 			if (wait_ms != 0 && (idle_ms == 0 || b24_roster_is_crowded()))
 				leave(delivery, sync, seen, B24_LEAVE_IDLE, wait_ms);
 			wait_ms = sooner(wait_ms, Max(idle_ms, 1));
