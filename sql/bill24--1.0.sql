@@ -378,6 +378,7 @@ CREATE TABLE bill24.outbox (
 	state text COLLATE "C" NOT NULL DEFAULT 'queued',
 	attempts integer NOT NULL DEFAULT 0,
 	next_attempt_at timestamptz DEFAULT pg_catalog.now(),
+	scheduled_at timestamptz,
 	leased_by bigint,
 	merged_into bigint,
 	response jsonb,
@@ -419,6 +420,7 @@ COMMENT ON COLUMN bill24.outbox.owner IS 'who enqueued it, and with whose user m
 COMMENT ON COLUMN bill24.outbox.state IS 'queued, waiting (behind an earlier job of its key), sending, unknown (its outcome; looked up next), parked (a person decides), or done, failed, cancelled';
 COMMENT ON COLUMN bill24.outbox.attempts IS 'how often it was taken up, look-ups included';
 COMMENT ON COLUMN bill24.outbox.next_attempt_at IS 'when it is taken up (again); NULL if it is not to be';
+COMMENT ON COLUMN bill24.outbox.scheduled_at IS 'when next_attempt_at was set, if not when it was enqueued: where this is in the future, the clock was set back';
 COMMENT ON COLUMN bill24.outbox.leased_by IS 'the process that has it, while it has it';
 COMMENT ON COLUMN bill24.outbox.merged_into IS 'the later job of its key that is sent in its stead, with the values of both';
 COMMENT ON COLUMN bill24.outbox.response IS 'the provider''s data';

@@ -21,6 +21,12 @@
  * passes over something says so, and it is looked over again until nothing is
  * passed over any more.
  *
+ * Nor does anything here trust the clock not to be set back: next_attempt_at is
+ * never written without scheduled_at, which tells when that was (if not when it
+ * was enqueued).  If that lies in the future, the clock was set back since, and
+ * the job begins its delay anew, which mostly is none: see
+ * b24_backlog_reschedule.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -40,6 +46,15 @@
 #include "lease.h"
 #include "provider.h"
 #include "store.h"
+
+#define NOW "pg_catalog.clock_timestamp()"
+
+/* Has a job taken up after a delay. */
+#define AFTER(delay) " next_attempt_at = " NOW " + " delay ", scheduled_at = " NOW
+#define AT_ONCE " next_attempt_at = " NOW ", scheduled_at = " NOW
+
+/* So many jobs are rescheduled at once. */
+#define MAX_RESCHEDULE 10000
 
 /* So many updates of a key become one at a time, and so many of all keys. */
 #define MAX_MERGE 100
@@ -98,15 +113,13 @@ b24_backlog_known_servers(void)
 
 /*
  * When the next job of a server is due, behind a position, which moves on to
- * where all that is due has been looked at; false if there is no job.  A job
- * that was never tried is due whatever the clock says: if its time is to come,
- * the clock was set back.
+ * where all that is due has been looked at; false if there is no job.
  */
 bool
-b24_backlog_next(const char *server, B24Position *position, B24Due *due)
+b24_backlog_next(const char *server, B24Position *position, TimestampTz *due_at)
 {
 	static B24Statement next = {
-		"SELECT next_attempt_at, next_attempt_at = created_at FROM bill24.outbox"
+		"SELECT next_attempt_at FROM bill24.outbox"
 		" WHERE server = $1 AND next_attempt_at IS NOT NULL"
 		" AND (next_attempt_at, id) > ($2, $3)"
 		" ORDER BY server, next_attempt_at, id LIMIT 1",
@@ -120,15 +133,9 @@ b24_backlog_next(const char *server, B24Position *position, B24Due *due)
 	values[1] = TimestampTzGetDatum(position->at);
 	values[2] = Int64GetDatum(position->id);
 	found = b24_store_run(&next, values, NULL) > 0;
-	due->at = found ? DatumGetTimestampTz(b24_store_value(0, 1, NULL)) : DT_NOEND;
-	due->until = now;
-	if (due->at > now)
+	*due_at = found ? DatumGetTimestampTz(b24_store_value(0, 1, NULL)) : DT_NOEND;
+	if (*due_at > now)
 	{
-		if (found && DatumGetBool(b24_store_value(0, 2, NULL)))
-		{
-			due->until = DT_NOEND;
-			due->at = now;
-		}
 		position->at = Max(position->at, now);
 		position->id = 0;
 	}
@@ -154,11 +161,11 @@ let_wait(const int64 *ids, const int64 *heads, int count)
 		" WHERE id = ANY ($1) AND state = 'queued'", 1, {"bigint[]"}
 	};
 	static B24Statement delay_unknown = {
-		"UPDATE bill24.outbox SET next_attempt_at = pg_catalog.clock_timestamp() + '1 minute'"
+		"UPDATE bill24.outbox SET" AFTER("'1 minute'")
 		" WHERE id = ANY ($1) AND state = 'unknown'", 1, {"bigint[]"}
 	};
 	static B24Statement delay = {
-		"UPDATE bill24.outbox SET next_attempt_at = pg_catalog.clock_timestamp() + '1 second'"
+		"UPDATE bill24.outbox SET" AFTER("'1 second'")
 		" WHERE id = ANY ($1)", 1, {"bigint[]"}
 	};
 	Datum		value = b24_int8_array(heads, count);
@@ -364,8 +371,8 @@ coalescing_operations(void)
  * wait for others.  The claims (of B24Claim) are in the current memory context.
  */
 List *
-b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
-				  B24Position *position, bool *more)
+b24_backlog_claim(const char *server, int limit, int64 lease, B24Position *position,
+				  bool *more)
 {
 	static B24Statement find = {
 		"SELECT c.id, c.operation, c.key, c.request, c.owner::oid,"
@@ -392,11 +399,10 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting' LIMIT 1) IS NOT NULL"
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
 		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
-		" AND (c.next_attempt_at <= $7 OR c.next_attempt_at = c.created_at)"
 		" ORDER BY c.server, c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
-		7, {"text", "timestamptz", "integer", "text[]", "timestamptz", "bigint", "timestamptz"}
+		6, {"text", "timestamptz", "integer", "text[]", "timestamptz", "bigint"}
 	};
-	Datum		values[7];
+	Datum		values[6];
 	TimestampTz now = GetCurrentTimestamp();
 	uint64		count;
 	List	   *claims = NIL;
@@ -408,28 +414,24 @@ b24_backlog_claim(const char *server, TimestampTz until, int limit, int64 lease,
 	int			merged = 0;
 
 	values[0] = CStringGetTextDatum(server);
-	values[1] = TimestampTzGetDatum(until);
+	values[1] = TimestampTzGetDatum(now);
 	values[2] = Int32GetDatum(limit);
 	values[3] = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(coalescing_operations()),
 								 ObjectIdGetDatum(TEXTOID), Int32GetDatum(-1));
 	values[4] = TimestampTzGetDatum(position->at);
 	values[5] = Int64GetDatum(position->id);
-	values[6] = TimestampTzGetDatum(now);
 	count = b24_store_run(&find, values, NULL);
 	*more = count == limit;
-	if (count < limit && position->at < Min(until, now))
+	if (count < limit && position->at < now)
 	{
 		/* all that is due, but for what somebody has locked */
-		position->at = Min(until, now);
+		position->at = now;
 		position->id = 0;
 	}
 	else if (count > 0)
 	{
-		TimestampTz last = DatumGetTimestampTz(b24_store_value(count - 1, 10, NULL));
-
-		/* what is tried again later must not lie behind it */
-		position->at = Min(last, now);
-		position->id = last <= now ? DatumGetInt64(b24_store_value(count - 1, 1, NULL)) : 0;
+		position->at = DatumGetTimestampTz(b24_store_value(count - 1, 10, NULL));
+		position->id = DatumGetInt64(b24_store_value(count - 1, 1, NULL));
 	}
 	waiting = palloc(Max(count, 1) * sizeof(int64));
 	heads = palloc(Max(count, 1) * sizeof(int64));
@@ -565,7 +567,7 @@ static uint64
 let_go_on(Datum jobs)
 {
 	static B24Statement go_on = {
-		"UPDATE bill24.outbox SET state = 'queued', next_attempt_at = pg_catalog.clock_timestamp()"
+		"UPDATE bill24.outbox SET state = 'queued'," AT_ONCE
 		" WHERE id = ANY (ARRAY(SELECT o.id FROM bill24.outbox o WHERE o.id = ANY ($1)"
 		"  AND o.state = 'waiting' FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
 	};
@@ -638,8 +640,9 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 	static B24Statement write = {
 		"UPDATE bill24.outbox o SET state = r.state, leased_by = NULL,"
 		" attempts = o.attempts - r.unsent,"
-		" next_attempt_at = pg_catalog.clock_timestamp() + r.delay_ms * '1 millisecond'::interval,"
-		" finished_at = CASE WHEN r.finished THEN pg_catalog.clock_timestamp() END,"
+		" next_attempt_at = " NOW " + r.delay_ms * '1 millisecond'::interval,"
+		" scheduled_at = CASE WHEN r.delay_ms IS NOT NULL THEN " NOW " END,"
+		" finished_at = CASE WHEN r.finished THEN " NOW " END,"
 		" response = r.response, sqlstate = r.sqlstate, error = r.error"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		"  AS r(id, state, finished, unsent, delay_ms, response, sqlstate, error)"
@@ -761,7 +764,7 @@ b24_backlog_recover(int64 mine)
 	};
 	static B24Statement recover = {
 		"UPDATE bill24.outbox SET state = 'unknown', leased_by = NULL,"
-		" next_attempt_at = pg_catalog.clock_timestamp() + '1 second', sqlstate = $3, error = $4"
+		AFTER("'1 second'") ", sqlstate = $3, error = $4"
 		" WHERE id = ANY (ARRAY(SELECT o.id FROM bill24.outbox o"
 		"  WHERE o.id = ANY ($2) AND o.leased_by = $1 FOR UPDATE SKIP LOCKED))",
 		4, {"bigint", "bigint[]", "text", "text"}
@@ -860,6 +863,41 @@ b24_backlog_unblock(void)
 	if (found > 0)
 		all = let_go_on(found_jobs(found)) == found && all;
 	return all;
+}
+
+/*
+ * Jobs whose time was set by a clock that was set back since would wait for it
+ * to come there again: they begin their delay anew.  At most some are done at
+ * once.  False if there are more, or a person has some.
+ */
+bool
+b24_backlog_reschedule(const char *server)
+{
+	static B24Statement find = {
+		"SELECT id FROM bill24.outbox WHERE server = $1"
+		" AND next_attempt_at > $2 AND next_attempt_at < 'infinity'"
+		" AND COALESCE(scheduled_at, created_at) > $2"
+		" ORDER BY server, next_attempt_at, id LIMIT $3",
+		3, {"text", "timestamptz", "integer"}
+	};
+	static B24Statement begin_anew = {
+		"UPDATE bill24.outbox o SET"
+		AFTER("GREATEST(o.next_attempt_at - COALESCE(o.scheduled_at, o.created_at), '0')")
+		" WHERE id = ANY (ARRAY(SELECT u.id FROM bill24.outbox u WHERE u.id = ANY ($1)"
+		"  AND u.next_attempt_at IS NOT NULL FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
+	};
+	Datum		values[3];
+	uint64		found;
+	Datum		jobs;
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[2] = Int32GetDatum(MAX_RESCHEDULE);
+	found = b24_store_run(&find, values, NULL);
+	if (found == 0)
+		return true;
+	jobs = found_jobs(found);
+	return b24_store_run_latest(&begin_anew, &jobs) == found && found < MAX_RESCHEDULE;
 }
 
 /*

@@ -22,13 +22,6 @@ typedef struct B24Position
 	int64		id;
 } B24Position;
 
-/* The next job of a server that is to be claimed, now or later. */
-typedef struct B24Due
-{
-	TimestampTz at;				/* when it is due */
-	TimestampTz until;			/* claim what is due up to here */
-} B24Due;
-
 /* A job as it was claimed. */
 typedef struct B24Claim
 {
@@ -62,13 +55,14 @@ typedef struct B24Outcome
 extern List *b24_backlog_servers(void);
 extern List *b24_backlog_known_servers(void);
 extern bool b24_backlog_next(const char *server, B24Position *position,
-							 B24Due *due);
-extern List *b24_backlog_claim(const char *server, TimestampTz until, int limit,
-							   int64 lease, B24Position *position, bool *more);
+							 TimestampTz *due_at);
+extern List *b24_backlog_claim(const char *server, int limit, int64 lease,
+							   B24Position *position, bool *more);
 extern long b24_backlog_write(const char *server, const B24Outcome *outcomes,
 							  int count, int64 lease, bool *skipped);
 extern bool b24_backlog_recover(int64 mine);
 extern bool b24_backlog_unblock(void);
+extern bool b24_backlog_reschedule(const char *server);
 extern int	b24_backlog_prune(const char *server, int retention_s, int limit);
 extern void b24_backlog_ended(const char *server, int64 account, const char *key,
 							  int64 id, bool done);

@@ -214,7 +214,8 @@ bill24_retry(PG_FUNCTION_ARGS)
 {
 	static B24Statement again = {
 		"UPDATE bill24.outbox SET state = $2, attempts = $3,"
-		" next_attempt_at = pg_catalog.clock_timestamp() WHERE id = $1",
+		" next_attempt_at = pg_catalog.clock_timestamp(),"
+		" scheduled_at = pg_catalog.clock_timestamp() WHERE id = $1",
 		3, {"bigint", "text", "integer"}
 	};
 	static B24Statement anew = {

@@ -43,6 +43,9 @@
 /* After something was done, all is looked over once more, but not more often. */
 #define LOOK_OVER_EVERY_MS 10000
 
+/* A clock that is set back less than this may also have been read slowly. */
+#define CLOCK_TOLERANCE_MS 100
+
 /* Old jobs are deleted so many at a time, now and then. */
 #define PRUNE_AT_ONCE 1000
 #define PRUNE_EVERY_MS 60000
@@ -123,6 +126,7 @@ b24_ledger_open(B24Delivery *d)
 	d->away = true;
 	d->look_at_ms = d->look_over_at_ms = -1;
 	d->since = DT_NOBEGIN;
+	d->clock_ahead_ms = PG_INT64_MIN;
 }
 
 static B24Destination *
@@ -328,11 +332,14 @@ take_over(B24Delivery *d, B24Destination *server, List *claims)
  * either when it is free, so it is looked for again.
  */
 static void
-look_over(B24Delivery *d)
+look_over(B24Delivery *d, List *servers)
 {
 	bool		all = b24_backlog_recover(d->lease);
+	ListCell   *cell;
 
 	all = b24_backlog_unblock() && all;
+	foreach(cell, servers)
+		all = b24_backlog_reschedule(lfirst(cell)) && all;
 	d->looked_over_at_ms = b24_now_ms();
 	d->look_over_at_ms = -1;
 	if (all)
@@ -347,7 +354,7 @@ look_over(B24Delivery *d)
 
 /* Claims what a server's stock lacks. */
 static void
-claim_for(B24Delivery *d, B24Destination *server, TimestampTz until)
+claim_for(B24Delivery *d, B24Destination *server)
 {
 	List	   *claims;
 	int			target;
@@ -356,12 +363,26 @@ claim_for(B24Delivery *d, B24Destination *server, TimestampTz until)
 	target = b24_destination_stock(server);
 	if (server->stock.count > target / 2)
 		return;
-	claims = b24_backlog_claim(server->name, until,
+	claims = b24_backlog_claim(server->name,
 							   d->cautious > 0 ? 1 : target - server->stock.count,
 							   d->lease, &server->position, &server->more);
 	take_over(d, server, claims);
 	if (d->look_over_at_ms < 0)
 		d->look_over_at_ms = Max(b24_now_ms(), d->looked_over_at_ms + LOOK_OVER_EVERY_MS);
+}
+
+/* Was the clock set back since this was asked last, as far as one can tell? */
+static bool
+clock_was_set_back(B24Delivery *d, TimestampTz now)
+{
+	int64		ahead_ms = now / 1000 - b24_now_ms();
+	bool		set_back = now < d->looked_at ||
+		(d->clock_ahead_ms != PG_INT64_MIN &&
+		 ahead_ms < d->clock_ahead_ms - CLOCK_TOLERANCE_MS);
+
+	d->looked_at = now;
+	d->clock_ahead_ms = set_back ? ahead_ms : Max(ahead_ms, d->clock_ahead_ms);
+	return set_back;
 }
 
 /*
@@ -377,14 +398,14 @@ move_back(B24Delivery *d)
 	List	   *names = NIL;
 	ListCell   *cell;
 
-	if (now < d->looked_at ||
+	/* who wakes us may have begun before the clock was set back */
+	if (clock_was_set_back(d, now) || (d->since > now && d->since != DT_NOEND) ||
 		(d->look_over_at_ms >= 0 && b24_now_ms() >= d->look_over_at_ms))
 		d->since = DT_NOBEGIN;
-	d->looked_at = now;
 	if (d->since == DT_NOBEGIN)
 	{
 		names = b24_backlog_servers();
-		look_over(d);
+		look_over(d, names);
 	}
 	if (servers_changed)
 		names = list_concat(names, b24_backlog_known_servers());
@@ -416,23 +437,23 @@ look(B24Delivery *d)
 	move_back(d);
 	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
-		B24Due		due;
+		TimestampTz due_at;
 		TimestampTz now = GetCurrentTimestamp();
 
-		if (!b24_backlog_next(s->name, &s->position, &due))
+		if (!b24_backlog_next(s->name, &s->position, &due_at))
 		{
 			s->more = false;
 			continue;
 		}
-		if (due.at <= now && b24_now_ms() >= s->blocked_until_ms)
+		if (due_at <= now && b24_now_ms() >= s->blocked_until_ms)
 		{
-			claim_for(d, s, due.until);
-			if (s->more || !b24_backlog_next(s->name, &s->position, &due))
+			claim_for(d, s);
+			if (s->more || !b24_backlog_next(s->name, &s->position, &due_at))
 				continue;
 		}
 		if (!s->more)
 			d->look_at_ms = b24_earlier_ms(d->look_at_ms,
-									Max(b24_now_ms() + Max(due.at - now + 999, 0) / 1000,
+									Max(b24_now_ms() + Max(due_at - now + 999, 0) / 1000,
 										s->blocked_until_ms));
 	}
 }

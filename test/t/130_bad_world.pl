@@ -401,12 +401,19 @@ foreach my $setting ('default_transaction_read_only = on', "default_transaction_
 $admin->ok("SELECT pg_terminate_backend($_)") foreach workers($admin);
 
 {
-	# the clock was set back after these were enqueued
+	# the clock was set back after these were tried, and after those behind them were enqueued
+	$admin->ok("INSERT INTO bill24.outbox (server, operation, key, request, owner, attempts, created_at, scheduled_at, next_attempt_at)"
+		  . " SELECT 'bill24', 'create_customer', k, jsonb_build_object('sync_code', k, 'name', 'b'), 'postgres', 1, now(), t, t + delay"
+		  . " FROM (VALUES ('tried0', now() + interval '1 h', interval '0'), ('tried1', now() + interval '1 h', interval '1 s'),"
+		  . "  ('later', now() - interval '1 min', interval '30 min')) v (k, t, delay)");
 	$admin->ok("INSERT INTO bill24.outbox (server, operation, key, request, owner, created_at, next_attempt_at)"
 		  . " SELECT 'bill24', 'create_customer', 'back' || i, jsonb_build_object('sync_code', 'back' || i, 'name', 'b'), 'postgres', t, t"
 		  . " FROM (SELECT i, now() + interval '1 h' + i * interval '1 s' AS t FROM generate_series(1, 60) i) s; SELECT bill24.wake()");
 	comes($admin, "SELECT count(*) FROM bill24.outbox WHERE key LIKE 'back%' AND state <> 'done'", 0, 'a clock that was set back', 15);
 	is(count_jobs($admin, "key LIKE 'back%' AND attempts <> 1"), 0, 'each was taken up once');
+	comes($admin, "SELECT count(*) FROM bill24.outbox WHERE key LIKE 'tried%' AND state = 'done' AND attempts = 2", 2, 'those that were tried are tried again');
+	comes($admin, "SELECT state, next_attempt_at > now() + interval '25 min' FROM bill24.outbox WHERE key = 'later'", 'queued|t', 'not before their time');
+	$admin->ok("SELECT bill24_cancel(id) FROM bill24.outbox WHERE key = 'later'");
 
 	$other->ok('BEGIN');
 	my $id = enqueue($other, 'create_customer', customer('2pc'));

@@ -1,6 +1,6 @@
 
 # Which job of the outbox has its turn, and when: while others have it locked,
-# and with very many of another server.
+# when the clock is set back, and with very many of another server.
 
 use strict;
 use warnings;
@@ -8,16 +8,48 @@ use warnings;
 use Bill24Outbox;
 use Bill24Session;
 use Bill24Test;
+use File::Basename;
 use JSON::PP;
 use Test::More;
 
 my $sim = start_simulator();
-my $node = new_node('main', conf => "max_prepared_transactions = 5\n");
+my $clock = Bill24Session::scratch() . '/clock';
+my $shim = settable_clock();
+my $node = new_node('main', start => 0, conf => "max_prepared_transactions = 5\n");
 my %quick = (retry_delay => '20ms', circuit_failures => 0);
 
+start();
 setup_account($node, $sim, options => {%quick});
 my $admin = Bill24Session->new($node);
 my $other = Bill24Session->new($node);
+
+# A clock that can be set; undef, with the reason told, where there is none.
+sub settable_clock
+{
+	my $shim = Bill24Session::scratch() . '/set_clock.so';
+
+	return $shim if system($ENV{CC} // 'cc', '-shared', '-fPIC', '-O1', '-o', $shim,
+		dirname(__FILE__) . '/../shim/set_clock.c', '-ldl') == 0;
+	note('no clock that can be set: no C compiler');
+	return;
+}
+
+sub start
+{
+	local $ENV{LD_PRELOAD} = join(' ', grep { defined } $ENV{LD_PRELOAD}, $shim) if $shim;
+	local $ENV{SET_CLOCK} = $clock;
+	$node->start;
+	return;
+}
+
+# The server's clock is ahead by so many seconds.
+sub set_clock
+{
+	open(my $out, '>', $clock) or die "could not write $clock: $!";
+	print $out 'x' x $_[0];
+	close($out);
+	return;
+}
 
 sub customer { return { sync_code => $_[0], name => $_[1] // $_[0] }; }
 
@@ -85,6 +117,64 @@ foreach my $how ('ROLLBACK PREPARED', 'COMMIT PREPARED', 'a row lock', 'an updat
 
 # longer than there ever is between two
 ok(comes_true(sub { my $was = looked_over(); sleep(11); return looked_over() == $was; }, 60), 'when nothing is locked any more, there is an end of it');
+
+# A job that is asked to come back after so many seconds.
+sub held
+{
+	my ($key, $seconds) = @_;
+
+	$sim->post('/_sim/fault', { kind => 'status', status => 429, retry_after => $seconds, match => "\"$key\"" });
+	my $id = enqueue($admin, 'create_customer', customer($key));
+	comes($admin, "SELECT state, attempts FROM bill24.outbox WHERE id = $id", 'queued|1', "$key is held");
+	return $id;
+}
+
+# ---- a clock that is set back -----------------------------------------------------------------
+
+SKIP:
+{
+	set_clock(3600);
+	skip 'the clock cannot be set', 1
+	  if $admin->ok("SELECT clock_timestamp() > to_timestamp(${\ time}) + interval '30 min'") ne 't';
+
+	my $third = Bill24Session->new($node);
+	my $again = held('K1', 3600);
+	my $soon = held('K2', 3);
+
+	$other->ok("BEGIN; SELECT bill24_retry($again)");
+	$third->ok('BEGIN');
+	my $new = enqueue($third, 'create_customer', customer('K3'));
+	set_clock(0);
+	$third->ok('COMMIT');
+	becomes($admin, $new, 'done', 'enqueued before the clock was set back');
+	becomes($admin, $soon, 'done', 'to be tried again in three seconds');
+	$other->ok('COMMIT');
+	becomes($admin, $again, 'done', 'tried again by hand');
+
+	# nobody is there when it is set
+	$admin->ok("ALTER SYSTEM SET bill24.worker_idle_timeout = '10ms'; SELECT pg_reload_conf()");
+	set_clock(3600);
+	$soon = held('K4', 3);
+	wait_until('no worker is there', sub { !workers($admin) });
+	is($admin->ok("SELECT next_start_at - clock_timestamp() BETWEEN '0' AND '3.1 s' FROM bill24.worker"), 't', 'it is known when there will be one');
+	set_clock(0);
+	becomes($admin, $soon, 'done', 'the launcher comes in time');
+
+	# nor when the server starts
+	set_clock(3600);
+	$soon = held('K5', 3);
+	$again = held('K6', 3600);
+	$_->end foreach $admin, $other, $third;
+	$node->stop;
+	set_clock(0);
+	start();
+	$admin = Bill24Session->new($node);
+	$other = Bill24Session->new($node);
+	becomes($admin, $soon, 'done', 'the server is started by a clock that was set back');
+	is(job($admin, $again, "state, next_attempt_at - clock_timestamp() BETWEEN '50 min' AND '1 h'"), 'queued|t', 'who is to wait for an hour waits for one');
+	$admin->ok("SELECT bill24_cancel($again)");
+	$admin->ok("ALTER SYSTEM RESET bill24.worker_idle_timeout; SELECT pg_reload_conf()");
+}
 
 # ---- a server that has very many jobs, and takes none ----------------------------------
 
