@@ -13,12 +13,14 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "compat.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "backlog.h"
+#include "columns.h"
 #include "sync.h"
 #include "endpoint.h"
 #include "home.h"
@@ -108,14 +110,111 @@ refuse(const Job *job, const char *what, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* The jobs that a transaction has changed, kept for as long as it lasts. */
+typedef struct Changes
+{
+	FullTransactionId transaction;
+	int			count;
+	int			size;
+	struct
+	{
+		int64		id;
+		uint32		hash;		/* of what orders it */
+	}		   *jobs;
+} Changes;
+
+static Changes changes;
+
+/* Of its key, with the server and the account. */
+static uint32
+hash_of(const Job *job)
+{
+	uint32		hash = hash_bytes_uint32((uint32) job->account);
+
+	hash = hash_combine(hash, DatumGetUInt32(hash_any((const unsigned char *) job->server,
+													  strlen(job->server))));
+	return hash_combine(hash, DatumGetUInt32(hash_any((const unsigned char *) job->key,
+													  strlen(job->key))));
+}
+
+/* This transaction has the job, until it ends. */
+static void
+note_change(const Job *job)
+{
+	FullTransactionId transaction = GetTopFullTransactionId();
+
+	if (!FullTransactionIdEquals(changes.transaction, transaction))
+	{
+		/* what there was went with the transaction before */
+		changes.count = 0;
+		changes.size = 16;
+		changes.jobs = MemoryContextAlloc(TopTransactionContext,
+										  changes.size * sizeof(*changes.jobs));
+		changes.transaction = transaction;
+	}
+	if (changes.count == changes.size)
+	{
+		changes.size *= 2;
+		changes.jobs = repalloc_huge(changes.jobs, changes.size * sizeof(*changes.jobs));
+	}
+	changes.jobs[changes.count].id = job->id;
+	changes.jobs[changes.count++].hash = hash_of(job);
+}
+
+/*
+ * Does a job wait for one that this transaction has changed?  To others that
+ * one is locked, whatever has become of it here, and holds up what is behind
+ * it.  One that was enqueued here as well is not there for them.
+ */
+static bool
+waits_for_own(const Job *job)
+{
+	static B24Statement find = {
+		"SELECT xmin FROM bill24.outbox WHERE id = ANY ($1)"
+		" AND server = $2 AND account = $3 AND key = $4 AND created_at <> pg_catalog.now()",
+		4, {"bigint[]", "text", "bigint", "text"}
+	};
+	FullTransactionId transaction = GetTopFullTransactionIdIfAny();
+	uint32		hash = hash_of(job);
+	int64	   *ids;
+	int			count = 0;
+	uint64		found;
+	Datum		values[4];
+
+	if (!FullTransactionIdIsValid(transaction) ||
+		!FullTransactionIdEquals(changes.transaction, transaction))
+		return false;
+	ids = palloc(changes.count * sizeof(int64));
+	for (int i = 0; i < changes.count; i++)
+	{
+		if (changes.jobs[i].id < job->id && changes.jobs[i].hash == hash)
+			ids[count++] = changes.jobs[i].id;
+	}
+	if (count == 0)
+		return false;
+	values[0] = b24_int8_array(ids, count);
+	values[1] = CStringGetTextDatum(job->server);
+	values[2] = Int64GetDatum(job->account);
+	values[3] = CStringGetTextDatum(job->key);
+	found = b24_store_run_latest(&find, values);
+	for (uint64 i = 0; i < found; i++)
+	{
+		/* not if it was rolled back to a savepoint */
+		if (TransactionIdIsCurrentTransactionId(DatumGetTransactionId(b24_store_value(i, 1, NULL))))
+			return true;
+	}
+	return false;
+}
+
 /* Changes a job that was read with a lock, also in a transaction of old. */
 static void
-change(B24Statement *statement, Datum *values)
+change(const Job *job, B24Statement *statement, Datum *values)
 {
 	if (b24_store_run_latest(statement, values) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update")));
+	note_change(job);
 }
 
 /* Ends a job by hand, and lets the next one of its key go on. */
@@ -133,7 +232,7 @@ finish(const Job *job, const char *state, const char *note)
 	values[0] = Int64GetDatum(job->id);
 	values[1] = CStringGetTextDatum(state);
 	values[2] = CStringGetTextDatum(note != NULL ? note : "");
-	change(&end, values);
+	change(job, &end, values);
 	b24_backlog_ended(job->server, job->account, job->key, job->id,
 					  strcmp(state, "done") == 0);
 }
@@ -159,13 +258,15 @@ PG_FUNCTION_INFO_V1(bill24_wait);
  * bill24_wait(id bigint, timeout interval): waits until a job has ended or is
  * parked, and returns its state; after the timeout, the state that it has by
  * then.  timeout NULL waits for ever.  Errors: P0002 no such job; 55000 a job
- * that this transaction enqueued or changed, since it cannot end before that
- * is committed; 22008 a negative timeout.
+ * that this transaction enqueued or changed, or that waits for one that it
+ * changed, since it cannot end before that is committed; 22008 a negative
+ * timeout.
  */
 Datum
 bill24_wait(PG_FUNCTION_ARGS)
 {
 	TimestampTz end = DT_NOEND;
+	bool		first = true;
 	Job			job;
 
 	require(fcinfo, 0, "id");
@@ -176,10 +277,17 @@ bill24_wait(PG_FUNCTION_ARGS)
 		MemoryContext old = CurrentMemoryContext;
 		B24Store	store;
 		long		left_ms;
+		bool		is_over;
+		bool		waits;
 
 		b24_store_open(&store);
 		read_job(&store, PG_GETARG_INT64(0), false, &job);
 		job.state = MemoryContextStrdup(old, job.state);
+		is_over = is_one_of(job.state, "done failed cancelled parked");
+
+		/* while it waits, this transaction changes nothing */
+		waits = first && !is_over && !job.uncommitted && waits_for_own(&job);
+		first = false;
 		b24_store_close(&store);
 		if (job.uncommitted)
 			ereport(ERROR,
@@ -188,7 +296,14 @@ bill24_wait(PG_FUNCTION_ARGS)
 							job.id),
 					 errdetail("It is delivered after that transaction has been committed."),
 					 errhint("COMMIT first, then wait.")));
-		if (is_one_of(job.state, "done failed cancelled parked"))
+		if (waits)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("cannot wait for job " INT64_FORMAT " in a transaction that changed an earlier one of its key",
+							job.id),
+					 errdetail("It is delivered after that transaction has been committed."),
+					 errhint("COMMIT first, then wait.")));
+		if (is_over)
 			break;
 		left_ms = end == DT_NOEND ? -1 :
 			(long) ((end - GetCurrentTimestamp() + 999) / 1000);
@@ -236,7 +351,7 @@ bill24_retry(PG_FUNCTION_ARGS)
 	values[0] = Int64GetDatum(job.id);
 	if (is_one_of(job.state, "failed cancelled"))
 	{
-		change(&anew, values);
+		change(&job, &anew, values);
 		job.id = DatumGetInt64(b24_store_value(0, 1, NULL));
 	}
 	else if (!job.leased && is_one_of(job.state, "parked queued unknown"))
@@ -246,7 +361,7 @@ bill24_retry(PG_FUNCTION_ARGS)
 			endpoint != NULL && b24_step(endpoint, true, false) != B24_STEP_PARK;
 		values[1] = CStringGetTextDatum(unknown ? "unknown" : "queued");
 		values[2] = Int32GetDatum(job.attempts > 0 ? 1 : 0);
-		change(&again, values);
+		change(&job, &again, values);
 	}
 	else
 		refuse(&job, "retry", "Jobs that are parked, failed or cancelled can be tried again, and those that wait for their next attempt.");

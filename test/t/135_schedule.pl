@@ -118,6 +118,8 @@ foreach my $how ('ROLLBACK PREPARED', 'COMMIT PREPARED', 'a row lock', 'an updat
 # longer than there ever is between two
 ok(comes_true(sub { my $was = looked_over(); sleep(11); return looked_over() == $was; }, 60), 'when nothing is locked any more, there is an end of it');
 
+# ---- jobs to wait for ------------------------------------------------------------------------
+
 # A job that is asked to come back after so many seconds.
 sub held
 {
@@ -127,6 +129,33 @@ sub held
 	my $id = enqueue($admin, 'create_customer', customer($key));
 	comes($admin, "SELECT state, attempts FROM bill24.outbox WHERE id = $id", 'queued|1', "$key is held");
 	return $id;
+}
+
+{
+	my $head = held('W1', 3600);
+	my @behind = map { enqueue($admin, 'update_customer', customer('W1', "n$_")) } 1 .. 2;
+	my $else = held('W2', 3600);
+
+	becomes($admin, $_, 'waiting', 'one waits') foreach @behind;
+	foreach my $what ("bill24_retry($head)", "bill24_cancel($head)")
+	{
+		foreach my $job (@behind)
+		{
+			$other->ok("BEGIN; SELECT $what");
+			is($other->query("SELECT bill24_wait($job, '1 min')")->{sqlstate}, '55000', "$what, and to wait for what is behind it");
+			$other->ok('ROLLBACK');
+		}
+	}
+	$other->ok("BEGIN; SELECT bill24_retry($head)");
+	is($other->ok("SELECT bill24_wait($else, '10 ms')"), 'queued', 'one of another key can be waited for');
+	$other->ok("ROLLBACK; BEGIN; SELECT bill24_retry($else); SAVEPOINT s; SELECT bill24_retry($head); ROLLBACK TO s");
+	is($other->ok("SELECT bill24_wait($behind[1], '10 ms')"), 'waiting', 'as can what was changed and is not any more');
+	$other->ok("ROLLBACK; BEGIN; SELECT bill24_retry($else)");
+	is($other->ok("SELECT bill24_wait($behind[1], '10 ms')"), 'waiting', 'or was changed in another transaction');
+	$other->ok('ROLLBACK');
+	$other->ok("SELECT bill24_retry($head)");
+	is($other->ok("SELECT bill24_wait($behind[1], '1 min')"), 'done', 'committed, it can be waited for');
+	$admin->ok("SELECT bill24_cancel($else)");
 }
 
 # ---- a clock that is set back -----------------------------------------------------------------
