@@ -33,8 +33,9 @@
 /* How long to wait for a place among those in flight, if others have them. */
 #define PLACE_EVERY_MS 10
 
-/* So many transactions, then the sockets have their turn. */
+/* So many transactions, or for so long, then the sockets have their turn. */
 #define ROUNDS 4
+#define ROUNDS_MS 100
 
 static void
 take_answers(B24Delivery *d)
@@ -134,12 +135,15 @@ next_time(const B24Delivery *d, bool claim)
 
 	if (claim && d->since != DT_NOEND)
 		at = b24_now_ms();
-	if (b24_ledger_count(d) > 0)
-		at = b24_earlier_ms(at, d->ended_since_ms + RESULT_PATIENCE_MS);
 	if (at >= 0)
 		at = Max(at, d->paused_until_ms);
+	if (b24_ledger_count(d) > 0)
+		at = b24_earlier_ms(at, d->apart ? b24_now_ms() :
+							d->ended_since_ms + RESULT_PATIENCE_MS);
 	if (d->stuck_until_ms > 0)
 		at = b24_earlier_ms(at, d->stuck_until_ms);
+	if (at >= 0 && b24_ledger_is_locked_out(d))
+		at = Max(at, d->paused_until_ms);
 	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
 		if (s->prune_on)
@@ -159,8 +163,9 @@ wants_transaction(const B24Delivery *d, bool claim, bool *claims)
 	int			ended = b24_ledger_count(d);
 
 	*claims = false;
-	if (now < d->paused_until_ms)
+	if (b24_ledger_is_locked_out(d))
 		return false;
+	claim = claim && now >= d->paused_until_ms;
 	if (claim && (d->since != DT_NOEND ||
 				  (d->look_at_ms >= 0 && now >= d->look_at_ms) ||
 				  (d->look_over_at_ms >= 0 && now >= d->look_over_at_ms)))
@@ -237,7 +242,9 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 {
 	MemoryContext old = MemoryContextSwitchTo(d->scratch);
 	bool		claims;
+	bool		more = false;
 	int			rounds = 0;
+	int64		began = b24_now_ms();
 	int64		at;
 
 	MemoryContextReset(d->scratch);
@@ -255,22 +262,23 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		put_stock_back(d, s);
 	send_stock(d);
 	take_answers(d);			/* to what could not even be sent */
+	if (d->apart)
+		b24_ledger_write_apart(d);
 	b24_ledger_write_stuck(d);
-	while (wants_transaction(d, claim && !d->away, &claims) && rounds++ < ROUNDS)
+	while (!d->apart && wants_transaction(d, claim && !d->away, &claims))
 	{
+		more = rounds == ROUNDS || (rounds > 0 && b24_now_ms() - began >= ROUNDS_MS);
+		if (more)
+			break;
+		rounds++;
 		if (!b24_ledger_work(d, claims))
-		{
-			if (b24_ledger_count(d) > 0)
-				b24_ledger_write_one_by_one(d);
-			else
-				b24_ledger_failed(d);
-		}
+			b24_ledger_failed(d);
 		send_stock(d);
 		take_answers(d);
 		if (claim)
 			b24_ledger_warn_if_away(d);
 	}
-	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+	for (B24Destination *s = d->destinations; s != NULL && !d->apart; s = s->next)
 	{
 		if (s->settings.limits.serverid != InvalidOid && b24_now_ms() >= s->prune_at_ms &&
 			b24_now_ms() >= d->paused_until_ms)
@@ -280,7 +288,7 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 	at = next_time(d, claim && !d->away);
 	if (at >= 0)
 		*wait_ms = (long) Min(Max(at - b24_now_ms(), 0), MAX_WAIT_MS);
-	if (rounds > ROUNDS)
+	if (more)
 		*wait_ms = 0;
 
 	/* what was counted in the last second would wait for the next transaction */

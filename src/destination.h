@@ -50,6 +50,7 @@ typedef struct B24Destination
 	B24Queue	stock;			/* claimed, to be sent */
 	B24Queue	ended;			/* to be written */
 	B24Queue	stuck;			/* could not be written, for now */
+	int			untried;		/* the first so many have yet to be tried again */
 	B24Untold	untold;			/* somebody had the customers locked */
 	B24Untold	untold_next;	/* the same, if this transaction commits */
 	bool		told;			/* and then, that is what counts */

@@ -5,7 +5,8 @@
  *
  * An error in a transaction loses nothing: the results stay here, and are
  * written one by one then, so that one that cannot be written holds up no
- * other.  The same goes for a job that cannot be claimed.
+ * other.  The same goes for a job that cannot be claimed.  Where it is the
+ * whole table that somebody has locked, all of it waits.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +17,7 @@
 #include "access/xact.h"
 #include "compat.h"
 #include "executor/spi.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/resowner.h"
 #include "utils/syscache.h"
@@ -23,6 +25,7 @@
 #include "home.h"
 #include "ledger.h"
 #include "lease.h"
+#include "outbox.h"
 #include "tidings.h"
 #include "transaction.h"
 #include "wake.h"
@@ -39,6 +42,16 @@
  * up to that of the next look-over.
  */
 #define LOCKED_EVERY_MS 1000
+
+/* While it stays locked, after longer ones, up to this. */
+#define MAX_LOCKED_PAUSE_MS 5000
+
+/*
+ * One by one, nobody waits long for a row, as the next one may be free; and
+ * after this time the sockets have their turn.
+ */
+#define APART_LOCK_TIMEOUT "10ms"
+#define APART_MS 250
 
 /* After something was done, all is looked over once more, but not more often. */
 #define LOOK_OVER_EVERY_MS 10000
@@ -93,6 +106,13 @@ b24_ledger_is_busy(const B24Delivery *d)
 			return true;
 	}
 	return false;
+}
+
+/* Does nothing go on, since the table is locked? */
+bool
+b24_ledger_is_locked_out(const B24Delivery *d)
+{
+	return d->lock_failures > 0 && b24_now_ms() < d->paused_until_ms;
 }
 
 /* An errand is through, and its result waits to be written. */
@@ -161,6 +181,8 @@ commit(B24Delivery *d, B24Store *store)
 static void
 recover_from_error(B24Delivery *d)
 {
+	d->sqlstate = geterrcode();
+
 	/* with nothing to lose, this process may as well begin anew */
 	b24_transaction_failed(d->in_call ||
 						   (d->failures >= MAX_FAILURES && !b24_ledger_is_busy(d)),
@@ -178,13 +200,49 @@ after_errors(int count)
 	return b24_now_ms() + Min(pause, MAX_PAUSE_MS);
 }
 
-/* Neither results nor anything else: what was claimed was the matter. */
+/* The same for what somebody has locked, which mostly is over soon. */
+static int64
+after_locks(int count)
+{
+	return Min(after_errors(count), b24_now_ms() + MAX_LOCKED_PAUSE_MS);
+}
+
+/* After a lock was waited for in vain: is it on the whole table? */
+static bool
+table_is_locked(B24Delivery *d)
+{
+	volatile bool locked = false;
+	B24Store	store;
+
+	PG_TRY();
+	{
+		begin(d, &store, false);
+		locked = b24_outbox_is_locked();
+		commit(d, &store);
+	}
+	PG_CATCH();
+	{
+		recover_from_error(d);
+	}
+	PG_END_TRY();
+	return locked;
+}
+
+/* A transaction failed: decides how to go on. */
 void
 b24_ledger_failed(B24Delivery *d)
 {
-	if (++d->failures >= MAX_FAILURES)
-		d->paused_until_ms = after_errors(d->failures - MAX_FAILURES + 1);
-	d->cautious = CAUTIOUS;
+	if (d->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE && table_is_locked(d))
+		d->paused_until_ms = after_locks(++d->lock_failures);
+	else if (b24_ledger_count(d) > 0)
+		d->apart = true;
+	else
+	{
+		/* neither results nor anything else: what was claimed was the matter */
+		if (++d->failures >= MAX_FAILURES)
+			d->paused_until_ms = after_errors(d->failures - MAX_FAILURES + 1);
+		d->cautious = CAUTIOUS;
+	}
 }
 
 /*
@@ -482,6 +540,10 @@ b24_ledger_prune(B24Delivery *d, B24Destination *server)
 	{
 		recover_from_error(d);
 		server->prune_on = false;
+
+		/* it passes over rows that are locked: this is the table */
+		if (d->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+			d->paused_until_ms = after_locks(++d->lock_failures);
 	}
 	PG_END_TRY();
 }
@@ -562,22 +624,33 @@ b24_ledger_work(B24Delivery *d, bool claim)
 		d->since = DT_NOEND;
 	if (claim && d->cautious > 0)
 		d->cautious--;
-	d->failures = 0;
-	d->paused_until_ms = 0;
+	if (claim || d->lock_failures > 0)
+		d->paused_until_ms = 0;
+	if (claim)
+		d->failures = 0;
+	d->lock_failures = 0;
 	b24_wake_finished();
 	return true;
 }
 
-/* One result in a transaction of its own; false if there was an error. */
-static bool
-write_one(B24Delivery *d, B24Destination *server)
+/*
+ * One result, of no queue, in a transaction of its own.  If it cannot be
+ * written, it is set aside for a while, so that it does not hold up others.
+ */
+static void
+write_alone(B24Delivery *d, B24Destination *server, B24Errand *errand)
 {
 	volatile bool ok = true;
+	B24Queue	others = server->ended;
 	B24Store	store;
 
+	memset(&server->ended, 0, sizeof(server->ended));
+	b24_queue_push(&server->ended, errand);
 	PG_TRY();
 	{
 		begin(d, &store, true);
+		(void) set_config_option("lock_timeout", APART_LOCK_TIMEOUT, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		write_results(d, server, 1);
 		commit(d, &store);
 	}
@@ -588,49 +661,74 @@ write_one(B24Delivery *d, B24Destination *server)
 	}
 	PG_END_TRY();
 	if (ok)
+	{
 		drop_results(d, server, 1);
-	return ok;
+		b24_wake_finished();
+	}
+	server->ended = others;
+	if (ok)
+		return;
+	b24_queue_push(&server->stuck, errand);
+	d->only_locked = d->only_locked && d->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+	if (d->stuck_until_ms == 0)
+		d->stuck_until_ms = after_errors(++d->stuck_failures);
 }
 
 /*
- * All of them together could not be written: one by one, then.  Those that
- * still cannot are set aside for a while, so that they do not hold up others.
+ * All of them together could not be written: one by one, then, for a moment.
+ * Goes on with d->apart the next time if there are more.
  */
 void
-b24_ledger_write_one_by_one(B24Delivery *d)
+b24_ledger_write_apart(B24Delivery *d)
 {
-	bool		failed = false;
+	int64		end = b24_now_ms() + APART_MS;
 
 	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
 		while (s->ended.count > 0)
 		{
-			if (!write_one(d, s))
-			{
-				failed = true;
-				b24_queue_push(&s->stuck, b24_queue_pop(&s->ended));
-			}
+			if (b24_now_ms() >= end)
+				return;
+			write_alone(d, s, b24_queue_pop(&s->ended));
 		}
 	}
-	d->stuck_failures = failed ? d->stuck_failures + 1 : 0;
-	d->stuck_until_ms = failed ? after_errors(d->stuck_failures) : 0;
-	b24_wake_finished();
+	d->apart = false;
 }
 
-/* Tries those again that were set aside. */
+/*
+ * Tries those again that were set aside, for a moment; what has not had its
+ * turn then has it the next time.
+ */
 void
 b24_ledger_write_stuck(B24Delivery *d)
 {
-	if (d->stuck_until_ms == 0 || b24_now_ms() < d->stuck_until_ms)
+	int64		end = b24_now_ms() + APART_MS;
+	bool		stuck = false;
+
+	if (d->stuck_until_ms == 0 || b24_now_ms() < d->stuck_until_ms ||
+		b24_ledger_is_locked_out(d))
 		return;
+	if (!d->trying_stuck)
+	{
+		for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+			s->untried = s->stuck.count;
+		d->trying_stuck = d->only_locked = true;
+	}
 	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
-		B24Errand  *errand;
-
-		while ((errand = b24_queue_pop(&s->stuck)) != NULL)
-			b24_ledger_end_errand(d, s, errand);
+		while (s->untried > 0)
+		{
+			if (b24_now_ms() >= end)
+				return;
+			s->untried--;
+			write_alone(d, s, b24_queue_pop(&s->stuck));
+		}
+		stuck = stuck || s->stuck.count > 0;
 	}
-	b24_ledger_write_one_by_one(d);
+	d->trying_stuck = false;
+	d->stuck_failures = stuck ? d->stuck_failures + 1 : 0;
+	d->stuck_until_ms = !stuck ? 0 : d->only_locked ? after_locks(d->stuck_failures) :
+		after_errors(d->stuck_failures);
 }
 
 void

@@ -35,8 +35,13 @@ struct B24Delivery
 	int64		paused_until_ms;	/* after an error */
 	int			failures;		/* in a row */
 	int			cautious;		/* claims one by one, so many times more */
-	int64		stuck_until_ms;
+	int			sqlstate;		/* of the last error in a transaction */
+	int			lock_failures;	/* in a row, since the table is locked */
+	bool		apart;			/* results are to be written one by one */
+	int64		stuck_until_ms; /* 0: none are */
 	int			stuck_failures; /* in a row */
+	bool		trying_stuck;	/* some of them have been tried again */
+	bool		only_locked;	/* those that failed had only to wait */
 };
 
 extern int64 b24_now_ms(void);
@@ -49,9 +54,10 @@ extern void b24_ledger_end_errand(B24Delivery *d, B24Destination *server,
 								  B24Errand *errand);
 extern int	b24_ledger_count(const B24Delivery *d);
 extern bool b24_ledger_is_busy(const B24Delivery *d);
+extern bool b24_ledger_is_locked_out(const B24Delivery *d);
 extern bool b24_ledger_work(B24Delivery *d, bool claim);
 extern void b24_ledger_failed(B24Delivery *d);
-extern void b24_ledger_write_one_by_one(B24Delivery *d);
+extern void b24_ledger_write_apart(B24Delivery *d);
 extern void b24_ledger_write_stuck(B24Delivery *d);
 extern void b24_ledger_prune(B24Delivery *d, B24Destination *server);
 

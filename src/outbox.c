@@ -29,6 +29,7 @@
 #include "commands/sequence.h"
 #include "compat.h"
 #include "executor/executor.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -122,6 +123,23 @@ b24_outbox_relation(void)
 	if (OidIsValid(extension) && OidIsValid(namespace))
 		outbox_relation = member(extension, namespace, "outbox");
 	return outbox_relation;
+}
+
+/*
+ * Has somebody locked the whole table, so that none of its rows can be changed
+ * for now?  To be asked in a transaction.
+ */
+bool
+b24_outbox_is_locked(void)
+{
+	Oid			relation = b24_outbox_relation();
+
+	if (!OidIsValid(relation))
+		return false;
+	if (!ConditionalLockRelationOid(relation, RowExclusiveLock))
+		return true;
+	UnlockRelationOid(relation, RowExclusiveLock);
+	return false;
 }
 
 static int

@@ -26,6 +26,7 @@ typedef struct B24NewJob
 } B24NewJob;
 
 extern Oid	b24_outbox_relation(void);
+extern bool b24_outbox_is_locked(void);
 extern int64 b24_outbox_add(const char *server, int64 account, Oid owner,
 							const B24NewJob *jobs, int count, int64 *ids);
 

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "compat.h"
+#include "executor/spi.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 

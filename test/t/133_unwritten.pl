@@ -1,0 +1,136 @@
+
+# Results that cannot be written: the outbox is locked, or a row is refused.  What was answered is kept and written when it can be; nothing
+# is sent twice.
+
+use strict;
+use warnings;
+
+use Bill24Outbox;
+use Bill24Session;
+use Bill24Test;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $sim = start_simulator();
+my %quick = (retry_delay => '20ms', circuit_failures => 0);
+my ($admin, $other);
+
+sub customer { return { sync_code => $_[0], name => $_[1] // $_[0] }; }
+
+sub sub_biller { return { supplier_sync_code => $_[0], name => 'b' }; }
+
+sub seed
+{
+	my ($prefix, $balance) = @_;
+
+	$sim->post('/_sim/seed', { prefix => $prefix, count => 1, balance => $balance // 100 });
+	return $prefix . '0000001';
+}
+
+# One of each kind, of which some cannot be looked up.
+sub mixed
+{
+	my ($p) = @_;
+	my $payer = seed("${p}p");
+
+	return ([ 'create_customer', customer("${p}c") ],
+		[ 'settle_payment', settlement("${p}r", $payer) ],
+		[ 'onboard_sub_biller', sub_biller("${p}b") ]);
+}
+
+sub enqueue_all { return split(/\|/, $admin->ok('SELECT ' . join(', ', map { enqueuing(@$_) } @_))); }
+
+sub delay
+{
+	my ($key, $ms) = @_;
+
+	$sim->post('/_sim/fault', { kind => 'delay', ms => $ms, match => $key, count => -1 });
+	return;
+}
+
+# How often something was logged.
+sub logged
+{
+	my ($node, $what) = @_;
+
+	open(my $log, '<', $node->logfile) or die;
+	return scalar grep { /$what/ } <$log>;
+}
+
+# Each was sent once, and was not in doubt.
+sub all_done_at_once
+{
+	my ($name, @ids) = @_;
+	my $list = join(', ', @ids);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	comes($admin, "SELECT count(*) FROM bill24.outbox WHERE id IN ($list) AND state = 'done' AND attempts = 1",
+		scalar(@ids), "$name: all are done, at the first attempt", 40)
+	  || diag($admin->ok("SELECT operation, state, attempts, error, count(*) FROM bill24.outbox WHERE id IN ($list) GROUP BY 1, 2, 3, 4"));
+	return;
+}
+
+sub made_once
+{
+	my ($name, $p) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is(join(' ', of_kind($sim, "${p}c", 'created'), of_kind($sim, "${p}r", 'charges')), '1 1', "$name: once");
+	return;
+}
+
+my $node = new_node('main');
+setup_account($node, $sim, options => { %quick, request_timeout => '3s' });
+($admin, $other) = map { Bill24Session->new($node) } 1, 2;
+becomes($admin, enqueue($admin, 'create_customer', customer('first')), 'done', 'the worker works');
+
+# ---- somebody has locked the table --------------------------------------------------
+
+# Those that were answered wait; the answers of the others must be read
+# meanwhile, as they would be too late afterwards.
+{
+	delay('"L', 500);
+	delay('"M', 1500);
+	my @jobs = ((map { [ 'create_customer', customer("L$_") ] } 1 .. 20), mixed('M1'), mixed('M2'));
+	my @ids = enqueue_all(@jobs);
+	my $start = time;
+
+	requests_wait($sim, scalar @jobs);
+	$other->ok('BEGIN; LOCK TABLE bill24.outbox IN SHARE ROW EXCLUSIVE MODE');
+	is(count_jobs($admin, "state = 'sending'"), scalar(@jobs), 'the table is locked, and all are under way');
+	requests_wait($sim, 0);
+	wait_until('it takes longer than a request may', sub { time - $start > 5 });
+	cmp_ok(logged($node, 'due to lock timeout'), '<', 12, 'nobody waits for each of them by itself');
+	$other->ok('ROLLBACK');
+	all_done_at_once('a locked table', @ids);
+	made_once('a locked table', $_) foreach 'M1', 'M2';
+	$sim->post('/_sim/clear_faults');
+}
+
+# Many rows are locked, and others are not.
+{
+	delay('"O', 500);
+	my @locked = enqueue_all(map { [ 'create_customer', customer("O$_") ] } 1 .. 30);
+
+	requests_wait($sim, 30);
+	$other->ok('BEGIN; SELECT FROM bill24.outbox WHERE id IN (' . join(', ', @locked) . ') FOR UPDATE');
+	requests_wait($sim, 0);
+	foreach my $n (1 .. 3)
+	{
+		my $start = time;
+		my @ids = enqueue_all(mixed("P$n"));
+
+		all_done_at_once('beside rows that are locked', @ids);
+		note(sprintf('%.1f s', time - $start));
+	}
+	is(count_jobs($admin, "state = 'sending'"), 30, 'those wait');
+	$other->ok('ROLLBACK');
+	all_done_at_once('rows that were locked', @locked);
+	$sim->post('/_sim/clear_faults');
+}
+
+is(count_jobs($admin, "finished_at IS NULL"), 0, 'nothing is left behind');
+$_->end foreach $admin, $other;
+$node->stop;
+
+done_testing();
