@@ -23,8 +23,7 @@
 #include "lease.h"
 #include "wake.h"
 
-/* Results are written when there are so many, or one has waited so long. */
-#define RESULTS_AT_ONCE 128
+/* Results are written when there are many, or one has waited so long. */
 #define RESULT_PATIENCE_MS 10
 
 /* Nothing is waited for longer than this without another look at the clock. */
@@ -94,7 +93,7 @@ send_stock(B24Delivery *d)
 		int64		now = b24_now_ms();
 
 		while (s->stock.count > 0 && now >= s->blocked_until_ms &&
-			   s->in_flight < share)
+			   s->in_flight < share && b24_ledger_may_send(s))
 		{
 			B24Errand  *errand = s->stock.first;
 			long		wait_ms = 0;
@@ -148,7 +147,7 @@ next_time(const B24Delivery *d, bool claim)
 	{
 		if (s->prune_on)
 			at = b24_earlier_ms(at, s->prune_at_ms);
-		if (s->stock.count > 0 && s->blocked_until_ms > 0 &&
+		if (s->stock.count > 0 && s->blocked_until_ms > 0 && b24_ledger_may_send(s) &&
 			(s->in_flight == 0 || s->blocked_until_ms > b24_now_ms()))
 			at = b24_earlier_ms(at, s->blocked_until_ms);
 	}
@@ -172,11 +171,11 @@ wants_transaction(const B24Delivery *d, bool claim, bool *claims)
 		*claims = true;
 	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
-		if (claim && s->more && now >= s->blocked_until_ms &&
+		if (claim && s->more && now >= s->blocked_until_ms && b24_ledger_may_claim(s) &&
 			s->stock.count <= b24_destination_stock(s) / 2)
 			*claims = true;
 	}
-	return *claims || ended >= RESULTS_AT_ONCE ||
+	return *claims || ended >= B24_RESULTS_AT_ONCE ||
 		(ended > 0 && (d->in_flight == 0 ||
 					   now - d->ended_since_ms >= RESULT_PATIENCE_MS));
 }
@@ -311,7 +310,7 @@ b24_delivery_wants(const B24Delivery *d, const char *server)
 	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
 		if (strcmp(s->name, server) == 0)
-			return s->stock.count > 0 || s->more;
+			return (s->stock.count > 0 || s->more) && b24_ledger_may_send(s);
 	}
 	return false;
 }

@@ -8,6 +8,9 @@
  * other.  The same goes for a job that cannot be claimed.  Where it is the
  * whole table that somebody has locked, all of it waits.
  *
+ * Results that are not written would be lost in a crash: while there are many
+ * of a server, nothing more is claimed for it, and nothing sent.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -113,6 +116,30 @@ bool
 b24_ledger_is_locked_out(const B24Delivery *d)
 {
 	return d->lock_failures > 0 && b24_now_ms() < d->paused_until_ms;
+}
+
+static int
+most_unwritten(const B24Destination *server)
+{
+	return server->settings.limits.max_in_flight + B24_RESULTS_AT_ONCE;
+}
+
+/*
+ * May more of a server's jobs be claimed?  What has just ended does not count,
+ * as it is written in the transaction that claims.
+ */
+bool
+b24_ledger_may_claim(const B24Destination *server)
+{
+	return server->in_flight + server->stuck.count < most_unwritten(server);
+}
+
+/* May more of what was claimed be sent? */
+bool
+b24_ledger_may_send(const B24Destination *server)
+{
+	return server->in_flight + server->ended.count + server->stuck.count <
+		most_unwritten(server);
 }
 
 /* An errand is through, and its result waits to be written. */
@@ -419,8 +446,12 @@ claim_for(B24Delivery *d, B24Destination *server)
 
 	b24_destination_load(server);
 	target = b24_destination_stock(server);
-	if (server->stock.count > target / 2)
+	if (server->stock.count > target / 2 || !b24_ledger_may_claim(server))
+	{
+		/* when there is room for it */
+		server->more = true;
 		return;
+	}
 	claims = b24_backlog_claim(server->name,
 							   d->cautious > 0 ? 1 : target - server->stock.count,
 							   d->lease, &server->position, &server->more);

@@ -11,6 +11,13 @@
 #include "delivery.h"
 #include "destination.h"
 
+/*
+ * Results are written when there are so many.  If they cannot be, no more than
+ * these and what may be in flight anyway come together, as they would have to
+ * be looked up after a crash.
+ */
+#define B24_RESULTS_AT_ONCE 128
+
 struct B24Delivery
 {
 	MemoryContext context;
@@ -55,6 +62,8 @@ extern void b24_ledger_end_errand(B24Delivery *d, B24Destination *server,
 extern int	b24_ledger_count(const B24Delivery *d);
 extern bool b24_ledger_is_busy(const B24Delivery *d);
 extern bool b24_ledger_is_locked_out(const B24Delivery *d);
+extern bool b24_ledger_may_claim(const B24Destination *server);
+extern bool b24_ledger_may_send(const B24Destination *server);
 extern bool b24_ledger_work(B24Delivery *d, bool claim);
 extern void b24_ledger_failed(B24Delivery *d);
 extern void b24_ledger_write_apart(B24Delivery *d);

@@ -1,6 +1,6 @@
 
 # Results that cannot be written: the outbox is locked, or a row is refused.  What was answered is kept and written when it can be; nothing
-# is sent twice.
+# is sent twice, and not much is sent meanwhile.
 
 use strict;
 use warnings;
@@ -48,6 +48,14 @@ sub delay
 	return;
 }
 
+# How many customers were made whose sync_code begins so.
+sub made
+{
+	my ($prefix) = @_;
+
+	return scalar(() = effects($sim) =~ /\bcreate\($prefix/g);
+}
+
 # How often something was logged.
 sub logged
 {
@@ -81,6 +89,8 @@ sub made_once
 
 my $node = new_node('main');
 setup_account($node, $sim, options => { %quick, request_timeout => '3s' });
+setup_account($node, $sim, server => 'other', options => {%quick});
+setup_account($node, $sim, server => 'few', options => { %quick, max_in_flight => 8 });
 ($admin, $other) = map { Bill24Session->new($node) } 1, 2;
 becomes($admin, enqueue($admin, 'create_customer', customer('first')), 'done', 'the worker works');
 
@@ -127,6 +137,27 @@ becomes($admin, enqueue($admin, 'create_customer', customer('first')), 'done', '
 	$other->ok('ROLLBACK');
 	all_done_at_once('rows that were locked', @locked);
 	$sim->post('/_sim/clear_faults');
+}
+
+# ---- nothing can be written ------------------------------------------------------------
+
+# What is answered then is kept, and so there must not be much of it.
+{
+	my $most = 8 + 128;
+
+	$admin->ok("ALTER TABLE bill24.outbox ADD CONSTRAINT no_q CHECK (server <> 'few' OR state <> 'done')");
+	$admin->ok("SELECT count(bill24_enqueue('create_customer', jsonb_build_object('sync_code', 'Q' || i, 'name', 'q'), 'few'))"
+		  . ' FROM generate_series(1, 1000) i');
+	wait_until('those that are allowed are made', sub { made('q') >= $most });
+	wait_until('they have been tried again', sub { logged($node, 'violates check constraint') > 3 * $most });
+	all_done_at_once('another server', enqueue($admin, 'create_customer', customer("R$_"), 'other')) foreach 1 .. 3;
+	is(made('q'), $most, 'no more are made while no result can be written');
+	cmp_ok(count_jobs($admin, "server = 'few' AND state = 'sending'"), '<=', $most + 16, 'nor claimed');
+	$admin->ok('ALTER TABLE bill24.outbox DROP CONSTRAINT no_q');
+	comes($admin, "SELECT count(*) FROM bill24.outbox WHERE server = 'few' AND state = 'done' AND attempts = 1", 1000,
+		'when they can be, all are delivered', 90);
+	is(made('q'), 1000, 'once');
+
 }
 
 is(count_jobs($admin, "finished_at IS NULL"), 0, 'nothing is left behind');
