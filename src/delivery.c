@@ -230,6 +230,24 @@ b24_delivery_new(bool in_call)
 }
 
 /*
+ * In a procedure that gives up: once all that was sent has been answered, and
+ * all that can be written is, the error is raised.
+ */
+static void
+raise_if_nothing_goes_on(B24Delivery *d, long *wait_ms)
+{
+	bool		stock = false;
+
+	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
+		stock = stock || s->stock.count > 0;
+	if (d->in_flight > 0)
+		return;
+	if (!stock && (b24_ledger_count(d) == 0 || b24_ledger_is_locked_out(d)))
+		ReThrowError(d->error);
+	*wait_ms = 0;
+}
+
+/*
  * Goes on with everything that can go on now, without waiting.  Looks at jobs
  * that are due since a time, as those tell who wake us: DT_NOBEGIN for all, as
  * is to be done first, DT_NOEND if there is no news.  With claim false, only
@@ -256,6 +274,8 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		d->since = DT_NOEND;
 		claim = false;
 	}
+	if (b24_ledger_gives_up(d))
+		claim = false;
 	take_answers(d);
 	for (B24Destination *s = d->destinations; s != NULL && !claim; s = s->next)
 		put_stock_back(d, s);
@@ -289,6 +309,8 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		*wait_ms = (long) Min(Max(at - b24_now_ms(), 0), MAX_WAIT_MS);
 	if (more)
 		*wait_ms = 0;
+	if (b24_ledger_gives_up(d))
+		raise_if_nothing_goes_on(d, wait_ms);
 
 	/* what was counted in the last second would wait for the next transaction */
 	if (rounds > 0 && *wait_ms != 0 && !d->in_call && !b24_ledger_is_busy(d))

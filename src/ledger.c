@@ -56,6 +56,9 @@
 #define APART_LOCK_TIMEOUT "10ms"
 #define APART_MS 250
 
+/* A procedure tries so long to write what was answered, before it raises. */
+#define CALL_PATIENCE_MS 30000
+
 /* After something was done, all is looked over once more, but not more often. */
 #define LOOK_OVER_EVERY_MS 10000
 
@@ -201,9 +204,60 @@ commit(B24Delivery *d, B24Store *store)
 	b24_transaction_commit(store, d->in_call, true, d->scratch);
 }
 
+/* Is an error of this server's state, which may be another soon? */
+static bool
+may_pass(int sqlstate)
+{
+	int			class = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK);
+}
+
+/* In a procedure an error is kept, to be raised later: the one that stays. */
+static void
+keep_error(B24Delivery *d)
+{
+	ErrorData  *error = b24_transaction_undo(d->context, d->scratch);
+
+	if (d->error != NULL && !may_pass(d->error->sqlerrcode))
+	{
+		FreeErrorData(error);
+		return;
+	}
+	if (d->error != NULL)
+		FreeErrorData(d->error);
+	else
+		d->raise_at_ms = b24_now_ms() + CALL_PATIENCE_MS;
+	d->error = error;
+}
+
+/* It has passed, if nothing is left that it was about. */
+static void
+forget_error(B24Delivery *d)
+{
+	if (d->error == NULL || d->stuck_until_ms != 0 || !may_pass(d->error->sqlerrcode))
+		return;
+	FreeErrorData(d->error);
+	d->error = NULL;
+}
+
 /*
- * After an error in a transaction.  In a procedure it is the caller's; here it
- * is reported, and everything is tried again a little later.
+ * In a procedure: is there an error that will not pass, or has it been waited
+ * for long enough?  Then only what was claimed is brought to its end.
+ */
+bool
+b24_ledger_gives_up(const B24Delivery *d)
+{
+	return d->error != NULL &&
+		(!may_pass(d->error->sqlerrcode) || b24_now_ms() >= d->raise_at_ms ||
+		 !b24_ledger_is_busy(d));
+}
+
+/*
+ * After an error in a transaction.  In a procedure it is the caller's, sooner
+ * or later; here it is reported, and everything is tried again a little later.
  */
 static void
 recover_from_error(B24Delivery *d)
@@ -211,9 +265,11 @@ recover_from_error(B24Delivery *d)
 	d->sqlstate = geterrcode();
 
 	/* with nothing to lose, this process may as well begin anew */
-	b24_transaction_failed(d->in_call ||
-						   (d->failures >= MAX_FAILURES && !b24_ledger_is_busy(d)),
-						   d->scratch);
+	if (d->in_call)
+		keep_error(d);
+	else
+		b24_transaction_failed(d->failures >= MAX_FAILURES && !b24_ledger_is_busy(d),
+							   d->scratch);
 }
 
 /* When to try again after so many errors in a row. */
@@ -660,6 +716,7 @@ b24_ledger_work(B24Delivery *d, bool claim)
 	if (claim)
 		d->failures = 0;
 	d->lock_failures = 0;
+	forget_error(d);
 	b24_wake_finished();
 	return true;
 }
@@ -724,6 +781,7 @@ b24_ledger_write_apart(B24Delivery *d)
 		}
 	}
 	d->apart = false;
+	forget_error(d);
 }
 
 /*
@@ -760,6 +818,7 @@ b24_ledger_write_stuck(B24Delivery *d)
 	d->stuck_failures = stuck ? d->stuck_failures + 1 : 0;
 	d->stuck_until_ms = !stuck ? 0 : d->only_locked ? after_locks(d->stuck_failures) :
 		after_errors(d->stuck_failures);
+	forget_error(d);
 }
 
 void

@@ -49,6 +49,8 @@ struct B24Delivery
 	int			stuck_failures; /* in a row */
 	bool		trying_stuck;	/* some of them have been tried again */
 	bool		only_locked;	/* those that failed had only to wait */
+	ErrorData  *error;			/* in a call: to be raised, if it stays so */
+	int64		raise_at_ms;
 };
 
 extern int64 b24_now_ms(void);
@@ -64,6 +66,7 @@ extern bool b24_ledger_is_busy(const B24Delivery *d);
 extern bool b24_ledger_is_locked_out(const B24Delivery *d);
 extern bool b24_ledger_may_claim(const B24Destination *server);
 extern bool b24_ledger_may_send(const B24Destination *server);
+extern bool b24_ledger_gives_up(const B24Delivery *d);
 extern bool b24_ledger_work(B24Delivery *d, bool claim);
 extern void b24_ledger_failed(B24Delivery *d);
 extern void b24_ledger_write_apart(B24Delivery *d);

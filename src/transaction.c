@@ -20,12 +20,20 @@
 
 /*
  * From here to the commit, statements run as in b24_store_open.  With in_call,
- * the caller is a procedure that SPI runs without atomicity.
+ * the caller is a procedure that SPI runs without atomicity; all of it is in a
+ * subtransaction then, since that is what can be undone there.
  */
 void
 b24_transaction_begin(B24Store *store, bool in_call)
 {
-	if (!in_call)
+	if (in_call)
+	{
+		MemoryContext old = CurrentMemoryContext;
+
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(old);
+	}
+	else
 	{
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
@@ -48,6 +56,8 @@ b24_transaction_commit(B24Store *store, bool in_call, bool durable, MemoryContex
 {
 	b24_store_close(store);
 	PopActiveSnapshot();
+	if (in_call)
+		ReleaseCurrentSubTransaction();
 	if (durable)
 		ForceSyncCommit();
 	else
@@ -82,4 +92,27 @@ b24_transaction_failed(bool rethrow, MemoryContext after)
 	MemoryContextSwitchTo(after);
 	FlushErrorState();
 	RESUME_INTERRUPTS();
+}
+
+/*
+ * After an error in one of a procedure that goes on nevertheless: undoes it,
+ * and begins anew, so that nothing of it holds up others.  Returns the error,
+ * in a memory context.  An error of the commit itself, and somebody's wish to
+ * end this, are raised further.
+ */
+ErrorData *
+b24_transaction_undo(MemoryContext context, MemoryContext after)
+{
+	ErrorData  *error;
+
+	if (!IsSubTransaction() || geterrcode() == ERRCODE_QUERY_CANCELED)
+		PG_RE_THROW();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	SPI_commit();
+	SPI_start_transaction();
+	MemoryContextSwitchTo(after);
+	return error;
 }

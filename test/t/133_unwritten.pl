@@ -13,6 +13,7 @@ use Time::HiRes qw(time);
 
 my $sim = start_simulator();
 my %quick = (retry_delay => '20ms', circuit_failures => 0);
+my $work = 'CALL bill24_work()';
 my ($admin, $other);
 
 sub customer { return { sync_code => $_[0], name => $_[1] // $_[0] }; }
@@ -164,4 +165,72 @@ is(count_jobs($admin, "finished_at IS NULL"), 0, 'nothing is left behind');
 $_->end foreach $admin, $other;
 $node->stop;
 
+# ---- CALL bill24_work() ----------------------------------------------------------------------
+
+my $plain = new_node('plain', preload => 0);
+setup_account($plain, $sim, options => {%quick});
+my ($call, $stays);
+($admin, $other, $call, $stays) = map { Bill24Session->new($plain) } 1 .. 4;
+
+# The table is locked for a while.
+{
+	delay('"V', 500);
+	my @ids = enqueue_all(mixed('V'));
+
+	$call->send($work);
+	requests_wait($sim, 3);
+	$other->ok('BEGIN; LOCK TABLE bill24.outbox IN SHARE ROW EXCLUSIVE MODE');
+	my $start = time;
+	requests_wait($sim, 0);
+	wait_until('it has waited', sub { time - $start > 2 });
+	ok($call->busy, 'a call tries on while the table is locked');
+	$other->ok('ROLLBACK');
+	my $result = $call->wait;
+	is("$result->{sqlstate} $result->{rows}", '00000 3', 'and ends well') || diag($result->{error});
+	all_done_at_once('a call', @ids);
+	made_once('a call', 'V');
+}
+
+# What is refused is told, but what was sent comes to its end before.
+{
+	delay('"W', 800);
+	my @ids = enqueue_all(mixed('W'));
+	my $refused = enqueue($admin, 'create_customer', customer('refused'));
+
+	$admin->ok("ALTER TABLE bill24.outbox ADD CONSTRAINT no_x CHECK (key <> 'refused' OR state <> 'done')");
+	my $result = $admin->query($work);
+	is($result->{sqlstate}, '23514', 'what cannot be written is told');
+	all_done_at_once('what was under way beside it', @ids);
+	made_once('beside it', 'W');
+	$admin->ok('ALTER TABLE bill24.outbox DROP CONSTRAINT no_x');
+	ok(comes_true(sub { $admin->ok($work); job($admin, $refused) eq 'done' }, 15), 'it is found out about');
+	is(of_kind($sim, 'refused', 'created'), 1, 'once');
+	is($admin->ok('SELECT 1'), 1, 'the session goes on');
+}
+
+# A row stays locked: other things happen meanwhile.
+delay('"X', 500);
+my @left = enqueue_all([ 'create_customer', customer('X1') ], [ 'create_customer', customer('X2') ]);
+$call->send($work);
+requests_wait($sim, 2);
+$stays->ok("BEGIN; SELECT FROM bill24.outbox WHERE id = $left[0] FOR UPDATE");
+my $stays_since = time;
+
+# ---- a call that waited long enough ------------------------------------------------------------------
+
+{
+	my $result = $call->wait;
+
+	is($result->{sqlstate}, '55P03', 'a call does not wait for ever');
+	cmp_ok(time - $stays_since, '>', 5, 'but long');
+	note(sprintf('%.1f s', $result->{seconds}));
+	is(job($admin, $left[1], 'state, attempts'), 'done|1', 'the other one was written');
+	$stays->ok('ROLLBACK');
+	ok(comes_true(sub { $admin->ok($work); job($admin, $left[0]) eq 'done' }, 15), 'another call finds out');
+	is(of_kind($sim, "X$_", 'created'), 1, 'once') foreach 1, 2;
+}
+is(count_jobs($admin, "finished_at IS NULL"), 0, 'nothing is left behind');
+
+$_->end foreach $admin, $other, $call, $stays;
+$plain->stop;
 done_testing();
