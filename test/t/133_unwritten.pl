@@ -1,5 +1,6 @@
 
-# Results that cannot be written: the outbox is locked, or a row is refused.  What was answered is kept and written when it can be; nothing
+# Results that cannot be written: the outbox is locked, a row is refused, the
+# disk is full.  What was answered is kept and written when it can be; nothing
 # is sent twice, and not much is sent meanwhile.
 
 use strict;
@@ -8,6 +9,8 @@ use warnings;
 use Bill24Outbox;
 use Bill24Session;
 use Bill24Test;
+use File::Temp ();
+use JSON::PP ();
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -161,6 +164,34 @@ becomes($admin, enqueue($admin, 'create_customer', customer('first')), 'done', '
 
 }
 
+# ---- a fast shutdown ---------------------------------------------------------------------
+
+$admin->ok("ALTER SERVER bill24 OPTIONS (SET request_timeout '30s')");
+foreach my $effect (JSON::PP::true, JSON::PP::false)
+{
+	my $p = $effect ? 'S' : 'T';
+	my ($updated, $deleted, $payer) = (seed("${p}u"), seed("${p}d", 0), seed("${p}p"));
+
+	$sim->post('/_sim/fault', { kind => 'hang', match => $_, effect => $effect })
+	  foreach "\"${p}c\"", "\"$updated\"", "\"$deleted\"", "\"${p}r\"";
+	my @ids = enqueue_all([ 'create_customer', customer("${p}c") ], [ 'update_customer', customer($updated, 'new') ],
+		[ 'delete_customer', { sync_code => $deleted } ], [ 'settle_payment', settlement("${p}r", $payer) ]);
+	requests_wait($sim, 4);
+	$_->end foreach $admin, $other;
+
+	my $start = time;
+	$node->stop('fast');
+	my $seconds = time - $start;
+	note(sprintf('%.2f s', $seconds));
+	cmp_ok($seconds, '<', 5, 'a fast shutdown waits for no answer');
+	$sim->post('/_sim/clear_faults');
+	$node->start;
+	($admin, $other) = map { Bill24Session->new($node) } 1, 2;
+	becomes($admin, $_, 'done', 'what became of it is found out') foreach @ids;
+	made_once('after a shutdown', $p);
+	is(of_kind($sim, $deleted, 'deleted'), 1, 'one delete');
+	is(effects($sim, $updated), $effect ? 'update(new) update(new)' : 'update(new)', 'and the update');
+}
 is(count_jobs($admin, "finished_at IS NULL"), 0, 'nothing is left behind');
 $_->end foreach $admin, $other;
 $node->stop;
@@ -215,6 +246,68 @@ $call->send($work);
 requests_wait($sim, 2);
 $stays->ok("BEGIN; SELECT FROM bill24.outbox WHERE id = $left[0] FOR UPDATE");
 my $stays_since = time;
+
+# ---- the disk is full -----------------------------------------------------------------------------
+
+# A server that has a small file system of its own: it and nobody else sees it.
+sub server_with_disk
+{
+	my $real = (grep { -x } map { "$_/pg_ctl" } split(/:/, $ENV{PATH}))[0];
+	my $bin = File::Temp::tempdir(CLEANUP => 1);
+	my $disk = "$bin/disk";
+	my ($uid, $gid) = ($>, (split(/ /, $)))[0]);
+	my $enter = "unshare -Urm sh -c 'mount -t tmpfs -o size=6m,mode=700 none $disk"
+	  . " && exec unshare -U --map-user=$uid --map-group=$gid \"\$@\"' sh";
+
+	mkdir($disk) or die;
+	my $said = `$enter sh -c 'test \$(id -u) = $uid && mkdir $disk/t' 2>&1`;
+	return (undef, "no file system can be mounted: $said") if $? != 0;
+	Bill24Test::write_file("$bin/pg_ctl", "#!/bin/sh\ncase \" \$* \" in\n*' start '*) exec $enter $real \"\$@\" ;;\n"
+		  . "*) exec $real \"\$@\" ;;\nesac\n");
+	chmod(0755, "$bin/pg_ctl");
+
+	my $server = new_node('disk', start => 0);
+	local $ENV{PATH} = "$bin:$ENV{PATH}";
+	$server->start;
+	return ($server, "$disk/t");
+}
+
+SKIP:
+{
+	my ($full, $disk) = server_with_disk();
+	skip($disk, 1) if !defined $full;
+	my $keep = $admin;
+	my $run = sub { $admin->ok("COPY (SELECT) TO PROGRAM '$_[0]'"); };
+
+	setup_account($full, $sim, options => {%quick});
+	($admin, my $writer) = map { Bill24Session->new($full) } 1, 2;
+	$run->("mkdir -m 700 $disk");
+	$admin->ok("CREATE TABLESPACE small LOCATION '$disk'");
+	$admin->ok('ALTER TABLE bill24.outbox SET TABLESPACE small');
+	becomes($admin, enqueue($admin, 'create_customer', customer('Y0')), 'done', 'on a small disk');
+
+	# answers that need room
+	delay('"Y', 1000);
+	srand(1);
+	$sim->post('/_sim/fault', { kind => 'patch', match => '"Y', count => -1,
+		set => { 'data.remark' => join('', map { chr(33 + int(rand(90))) } 1 .. 20000) } });
+	my @ids = enqueue_all((map { [ 'create_customer', customer("Y$_") ] } 1 .. 40), mixed('Y-'));
+	requests_wait($sim, 43);
+	$run->("dd if=/dev/zero of=$disk/../fill bs=8k status=none || true");
+	requests_wait($sim, 0);
+	wait_until('the disk is full', sub { logged($full, 'No space left on device') > 50 });
+	cmp_ok(count_jobs($admin, "state = 'sending'"), '>', 0, 'results are not written');
+	is(count_jobs($admin, "state IN ('parked', 'failed', 'unknown')"), 0, 'and nothing else is');
+	$run->("rm $disk/../fill");
+	all_done_at_once('the disk has room again', @ids);
+	is(scalar(grep { of_kind($sim, "Y$_", 'created') != 1 } 0 .. 40), 0, 'each was made once');
+	made_once('the disk has room again', 'Y-');
+	cmp_ok($admin->ok("SELECT min(length(response::text)) FROM bill24.outbox WHERE key <> 'Y0' AND operation = 'create_customer'"),
+		'>', 20000, 'the answers are kept');
+	$_->end foreach $admin, $writer;
+	$full->stop;
+	$admin = $keep;
+}
 
 # ---- a call that waited long enough ------------------------------------------------------------------
 
