@@ -765,7 +765,7 @@ CREATE FUNCTION bill24.worker_status(
 	OUT last_error text,
 	OUT in_flight integer)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'bill24_worker_status' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 10;
+AS 'MODULE_PATHNAME', 'bill24_worker_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION bill24.worker_status() IS
 'what bill24.worker shows';
 
@@ -776,7 +776,7 @@ COMMENT ON VIEW bill24.worker IS
 'the workers that deliver the outbox of this database, for members of pg_monitor of all databases; empty without shared_preload_libraries';
 COMMENT ON COLUMN bill24.worker.database IS 'name of the database';
 COMMENT ON COLUMN bill24.worker.pid IS 'process of the worker; NULL if there is none, and the row tells of the database';
-COMMENT ON COLUMN bill24.worker.state IS 'starting, running, idle, away (the outbox belongs to another database: see bill24.home), or without a worker: stopped (until there is something to do), backing off (after an error), no extension';
+COMMENT ON COLUMN bill24.worker.state IS 'starting, running, idle, away (the outbox was copied or restored, see bill24.home: of this database also without a worker), or without a worker: stopped (until there is something to do), backing off (after an error), no extension';
 COMMENT ON COLUMN bill24.worker.started_at IS 'when the worker started';
 COMMENT ON COLUMN bill24.worker.next_start_at IS 'when a worker starts by itself, if one does';
 COMMENT ON COLUMN bill24.worker.failures IS 'how many workers ended with an error since one last ran well';

@@ -13,11 +13,40 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "home.h"
 #include "roster.h"
+#include "store.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(bill24_worker_status);
 PG_FUNCTION_INFO_V1(bill24_wake);
+
+/* Is this database's outbox not delivered from here? */
+static bool
+is_away(void)
+{
+	B24Store	store;
+	bool		here;
+
+	b24_store_open(&store);
+	here = b24_home_is_here();
+	b24_store_close(&store);
+	return !here;
+}
+
+/*
+ * A worker that is away leaves after a while, as one with nothing to do, and one
+ * that has nothing to do does not look whether it is; why jobs are not delivered
+ * is told all the same.
+ */
+static void
+tell_if_away(B24RosterRow *row)
+{
+	if (row->database == MyDatabaseId &&
+		(strcmp(row->state, "stopped") == 0 || strcmp(row->state, "idle") == 0) &&
+		is_away())
+		strlcpy(row->state, "away", sizeof(row->state));
+}
 
 /* A text of another database, which may be in another encoding. */
 static text *
@@ -83,13 +112,16 @@ bill24_worker_status(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		seen = seen || rows[i].database == MyDatabaseId;
-		if (all || rows[i].database == MyDatabaseId)
-			put_row(set, &rows[i], with_error);
+		if (!all && rows[i].database != MyDatabaseId)
+			continue;
+		tell_if_away(&rows[i]);
+		put_row(set, &rows[i], with_error);
 	}
 	if (!seen)
 	{
 		B24RosterRow none = {.database = MyDatabaseId, .state = "stopped"};
 
+		tell_if_away(&none);
 		put_row(set, &none, false);
 	}
 	return (Datum) 0;

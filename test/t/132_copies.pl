@@ -41,6 +41,14 @@ sub log_has
 	return <$file> =~ $pattern;
 }
 
+# How long workers stay that have nothing to do; of those that are there, too.
+sub idle_timeout
+{
+	$node->safe_psql('postgres', "ALTER SYSTEM SET bill24.worker_idle_timeout = '$_[0]'");
+	$node->reload;
+	return;
+}
+
 my $message = 'the outbox was copied from another database';
 
 $node->safe_psql('postgres', 'CREATE DATABASE orig');
@@ -92,6 +100,9 @@ foreach my $how ('TEMPLATE', 'pg_dump')
 	ok(!comes_true(sub { job(in($name), $head, 'attempts') != 1 || job(in($name), $new, 'attempts') != 0 }, 1), 'nothing is delivered');
 	is(effects($sim, "B$how"), '', 'really');
 	is(in($name)->ok("SELECT bill24_wait($head, '10 ms')"), 'queued', 'who waits waits');
+	idle_timeout('0');
+	comes(in($name), "SELECT pid IS NULL, state FROM bill24.worker WHERE database = '$name'", 't|away', 'bill24.worker tells also when the worker has left');
+	idle_timeout('5min');
 
 	in($name)->ok('CREATE ROLE alice') if $how eq 'TEMPLATE';
 	is(in($name)->query('SET ROLE alice; SELECT bill24_adopt_outbox()')->{sqlstate}, '42501', 'not everybody can adopt it');
