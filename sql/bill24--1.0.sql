@@ -712,10 +712,12 @@ COMMENT ON FUNCTION bill24_wallet_balance(text, interval, name) IS
 CREATE TABLE bill24.home (
 	system_identifier bigint NOT NULL,
 	database oid NOT NULL,
-	since timestamptz NOT NULL DEFAULT pg_catalog.now()
+	since timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	written_by xid NOT NULL DEFAULT '0'
 );
 COMMENT ON TABLE bill24.home IS
-'the cluster and database that deliver the outbox; a copy elsewhere has a row that is not its own, and delivers nothing';
+'the cluster and database that deliver the outbox; a copy elsewhere, or one that a dump has brought back, has a row that is not its own, and delivers nothing';
+COMMENT ON COLUMN bill24.home.written_by IS 'the xmin that the row has as long as it was not restored';
 GRANT SELECT ON bill24.home TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('bill24.home', '');
 

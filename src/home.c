@@ -10,10 +10,19 @@
  * itself when it is promoted; for the same reason a clone of the whole cluster
  * that is started beside the original is not recognized.
  *
+ * An old dump that is restored into the database that it is from has the
+ * identity right, and jobs that were delivered meanwhile.  So the row also says
+ * which transaction wrote it, as its own xmin does: whatever reads a dump
+ * writes the row anew, in another transaction.  The xmin stays when the row is
+ * frozen, and through VACUUM FULL and CLUSTER; what else rewrites the table
+ * only makes the outbox wait to be adopted.  (A transaction of the same number,
+ * four billion later, is as good as none.)
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "compat.h"
 #include "fmgr.h"
@@ -35,8 +44,8 @@ bool
 b24_home_is_here(void)
 {
 	static B24Statement count = {
-		"SELECT pg_catalog.count(*) > 0 AND pg_catalog.bool_and(system_identifier = $1 AND database = $2)"
-		" FROM bill24.home", 2, {"bigint", "oid"}
+		"SELECT pg_catalog.count(*) > 0 AND pg_catalog.bool_and(system_identifier = $1"
+		"  AND database = $2 AND written_by = xmin) FROM bill24.home", 2, {"bigint", "oid"}
 	};
 	Datum		values[2];
 	bool		isnull;
@@ -60,13 +69,16 @@ bill24_adopt_outbox(PG_FUNCTION_ARGS)
 {
 	static B24Statement forget = {"DELETE FROM bill24.home"};
 	static B24Statement adopt = {
-		"INSERT INTO bill24.home (system_identifier, database) VALUES ($1, $2)",
-		2, {"bigint", "oid"}
+		"INSERT INTO bill24.home (system_identifier, database, written_by) VALUES ($1, $2, $3)",
+		3, {"bigint", "oid", "xid"}
 	};
-	Datum		values[2];
+	Datum		values[3];
 	B24Store	store;
 
 	fill_identity(values);
+
+	/* of the subtransaction, if this is one */
+	values[2] = TransactionIdGetDatum(GetCurrentTransactionId());
 	b24_store_open(&store);
 	b24_store_run(&forget, NULL, NULL);
 	b24_store_run(&adopt, values, NULL);
