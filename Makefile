@@ -61,6 +61,7 @@ OBJS = \
 	src/lease.o \
 	src/home.o \
 	src/paycombat_customer.o \
+	src/rotation.o \
 	src/backlog.o \
 	src/seen.o \
 	src/columns.o \

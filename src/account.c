@@ -609,6 +609,44 @@ b24_server_provider(const char *name)
 }
 
 /*
+ * The number of the account that the options of a user mapping stand for,
+ * whoever asks; false if the server is none of ours, or they do not tell.  The
+ * server's name is in the current memory context.  Needs a transaction.
+ */
+bool
+b24_account_number(Oid serverid, Datum options, const char **name, int64 *number)
+{
+	bool		other_wrapper;
+	const B24Provider *provider;
+	ForeignServer *server = our_server(serverid, &other_wrapper, &provider);
+	MemoryContext context;
+	MemoryContext old;
+	Entry	   *entry;
+	B24Problem	ignored;
+	bool		known;
+
+	if (server == NULL)
+		return false;
+	*name = server->servername;
+	context = AllocSetContextCreate(CurrentMemoryContext, "bill24 account",
+									ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	entry = palloc0(sizeof(Entry));
+	entry->account.base_url = "";
+	entry->account.provider = provider;
+	known = read_mapping(entry, untransformRelOptions(options), &ignored) == B24_OK;
+	for (int i = 0; i < provider->identity; i++)
+		known = known && b24_credentials_get(&entry->account.secrets,
+											 provider->credentials[i]) != NULL;
+	if (known)
+		make_digest(&entry->account);
+	*number = entry->account.number;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return known;
+}
+
+/*
  * What is set for a server, whoever asks; false if there is none of that name
  * and of a wrapper of ours.  Needs a transaction.
  */

@@ -57,6 +57,8 @@ extern const B24Account *b24_account_try(const char *server,
 										 B24Problem *problem, const char **hint);
 extern const B24Account *b24_account_of(const char *server, Oid userid,
 										B24Problem *problem);
+extern bool b24_account_number(Oid serverid, Datum options, const char **name,
+							   int64 *number);
 extern void b24_account_keep(const B24Account *account);
 extern bool b24_account_is_current(const B24Account *account);
 

@@ -627,10 +627,11 @@ b24_backlog_ended(const char *server, int64 account, const char *key, int64 id,
  * Writes outcomes of jobs of one server that this process has the lease of.
  * Returns in how many milliseconds the first of the jobs that are due again,
  * or due now that another has ended, will be so; -1 if there is none.
- * *skipped tells that a person has one that could go on.
+ * *skipped tells that a person has one that could go on.  An outcome's account
+ * becomes the one that the job has by now.
  */
 long
-b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
+b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 				  int64 lease, bool *skipped)
 {
 	/*
@@ -645,8 +646,8 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 		" finished_at = CASE WHEN r.finished THEN " NOW " END,"
 		" response = r.response, sqlstate = r.sqlstate, error = r.error"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-		"  AS r(id, state, finished, unsent, delay_ms, response, sqlstate, error)"
-		" WHERE o.id = r.id AND o.leased_by IS NOT DISTINCT FROM $9",
+		"  WITH ORDINALITY AS r(id, state, finished, unsent, delay_ms, response, sqlstate, error, n)"
+		" WHERE o.id = r.id AND o.leased_by IS NOT DISTINCT FROM $9 RETURNING r.n, o.account",
 		9, {"bigint[]", "text[]", "boolean[]", "integer[]", "double precision[]", "jsonb[]",
 		"text[]", "text[]", "bigint"}
 	};
@@ -659,6 +660,7 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 	int64	   *accounts = palloc(count * sizeof(int64));
 	int64	   *ids = palloc(count * sizeof(int64));
 	bool	   *done = palloc(count * sizeof(bool));
+	uint64		written;
 	int			finished = 0;
 	long		due_ms = -1;
 
@@ -686,6 +688,20 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 			b24_column_add(&columns[5], o->response);
 		b24_column_add_text(&columns[6], o->sqlstate);
 		b24_column_add_text(&columns[7], o->error);
+	}
+	for (int c = 0; c < lengthof(types); c++)
+		values[c] = b24_column_array(&columns[c]);
+	values[lengthof(types)] = Int64GetDatum(lease);
+	written = b24_store_run(&write, values, NULL);
+
+	/* it may have followed its user mapping to another since it was claimed */
+	for (uint64 i = 0; i < written; i++)
+		outcomes[DatumGetInt64(b24_store_value(i, 1, NULL)) - 1].account =
+			DatumGetInt64(b24_store_value(i, 2, NULL));
+	for (int i = 0; i < count; i++)
+	{
+		const B24Outcome *o = &outcomes[i];
+
 		if (o->finished || o->split)
 		{
 			accounts[finished] = o->account;
@@ -694,10 +710,6 @@ b24_backlog_write(const char *server, const B24Outcome *outcomes, int count,
 			keys[finished++] = unconstify(char *, o->key);
 		}
 	}
-	for (int c = 0; c < lengthof(types); c++)
-		values[c] = b24_column_array(&columns[c]);
-	values[lengthof(types)] = Int64GetDatum(lease);
-	b24_store_run(&write, values, NULL);
 	*skipped = false;
 	if (finished > 0)
 		finished = keep_those_with_others(server, ids, done, accounts, keys, finished);

@@ -58,7 +58,7 @@ extern bool b24_backlog_next(const char *server, B24Position *position,
 							 TimestampTz *due_at);
 extern List *b24_backlog_claim(const char *server, int limit, int64 lease,
 							   B24Position *position, bool *more);
-extern long b24_backlog_write(const char *server, const B24Outcome *outcomes,
+extern long b24_backlog_write(const char *server, B24Outcome *outcomes,
 							  int count, int64 lease, bool *skipped);
 extern bool b24_backlog_recover(int64 mine);
 extern bool b24_backlog_unblock(void);

@@ -13,6 +13,7 @@
 #include "serverlimits.h"
 #include "launcher.h"
 #include "roster.h"
+#include "rotation.h"
 #include "shared.h"
 #include "stat.h"
 #include "token.h"
@@ -56,6 +57,7 @@ void
 _PG_init(void)
 {
 	define_settings();
+	b24_rotation_init();
 
 	/* otherwise there is nothing to share, and every process is on its own */
 	if (process_shared_preload_libraries_in_progress)

@@ -246,18 +246,18 @@ explain(const B24Errand *errand, const char *prefix, B24Outcome *outcome)
 }
 
 /*
- * Keeps what the answer told of a customer.  To be called in the transaction
- * that writes the outcome.
+ * Keeps what the answer told of a customer, of the account that the job has by
+ * now.  To be called in the transaction that writes the outcome.
  */
 void
-b24_errand_keep(const B24Errand *errand, const char *server)
+b24_errand_keep(const B24Errand *errand, const char *server, int64 account)
 {
 	if (errand->verdict == B24_VERDICT_DONE && errand->job != NULL &&
 		!errand->looking_up && !errand->unsent &&
 		errand->endpoint->keeps != B24_KEEPS_NOTHING &&
 		!b24_repeats_secret(&errand->job->exchange->account->secrets,
 							errand->job->reply.result))
-		b24_paycombat_customer_keep(server, errand->account, errand->endpoint,
+		b24_paycombat_customer_keep(server, account, errand->endpoint,
 									errand->job->arguments,
 									errand->job->reply.result, 0, LOG);
 }

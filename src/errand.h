@@ -49,7 +49,8 @@ extern void b24_errand_put_back(B24Errand *errand);
 extern void b24_errand_outcome(const B24Errand *errand,
 							   const B24ServerSettings *settings,
 							   B24Outcome *outcome);
-extern void b24_errand_keep(const B24Errand *errand, const char *server);
+extern void b24_errand_keep(const B24Errand *errand, const char *server,
+							int64 account);
 extern void b24_errand_free(B24Errand *errand);
 
 #endif							/* BILL24_ERRAND_H */

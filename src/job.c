@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "account.h"
 #include "backlog.h"
 #include "columns.h"
 #include "sync.h"
@@ -37,6 +38,7 @@ typedef struct Job
 	int64		id;
 	char	   *server;
 	int64		account;
+	Oid			owner;
 	char	   *operation;
 	char	   *key;
 	char	   *state;
@@ -81,6 +83,7 @@ read_job(const B24Store *store, int64 id, bool lock, Job *job)
 	job->id = id;
 	job->server = b24_store_text(0, 1);
 	job->account = DatumGetInt64(b24_store_value(0, 9, NULL));
+	job->owner = DatumGetObjectId(b24_store_value(0, 7, NULL));
 	job->operation = b24_store_text(0, 2);
 	job->key = b24_store_text(0, 3);
 	job->state = b24_store_text(0, 4);
@@ -335,8 +338,8 @@ bill24_retry(PG_FUNCTION_ARGS)
 	};
 	static B24Statement anew = {
 		"INSERT INTO bill24.outbox (server, account, operation, key, request, owner)"
-		" SELECT server, account, operation, key, request, owner FROM bill24.outbox WHERE id = $1"
-		" RETURNING id", 1, {"bigint"}
+		" SELECT server, $2, operation, key, request, owner FROM bill24.outbox WHERE id = $1"
+		" RETURNING id", 2, {"bigint", "bigint"}
 	};
 	const B24Endpoint *endpoint;
 	bool		unknown;
@@ -351,6 +354,11 @@ bill24_retry(PG_FUNCTION_ARGS)
 	values[0] = Int64GetDatum(job.id);
 	if (is_one_of(job.state, "failed cancelled"))
 	{
+		B24Problem	ignored;
+		const B24Account *account = b24_account_of(job.server, job.owner, &ignored);
+
+		/* in order with what its owner enqueues now */
+		values[1] = Int64GetDatum(account != NULL ? account->number : job.account);
 		change(&job, &anew, values);
 		job.id = DatumGetInt64(b24_store_value(0, 1, NULL));
 	}

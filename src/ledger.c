@@ -337,6 +337,7 @@ write_results(B24Delivery *d, B24Destination *server, int count)
 {
 	B24Outcome *outcomes = palloc(count * sizeof(B24Outcome));
 	int			n = 0;
+	int			kept = 0;
 	long		due_ms = -1;
 	bool		skipped = false;
 
@@ -345,8 +346,8 @@ write_results(B24Delivery *d, B24Destination *server, int count)
 	if (n > 0)
 		due_ms = b24_backlog_write(server->name, outcomes, n, d->lease, &skipped);
 	b24_tidings_tell(server, outcomes, n);
-	for (B24Errand *e = server->ended.first; e != NULL && n-- > 0; e = e->next)
-		b24_errand_keep(e, server->name);
+	for (B24Errand *e = server->ended.first; e != NULL && kept < n; e = e->next)
+		b24_errand_keep(e, server->name, outcomes[kept++].account);
 	if (due_ms >= 0)
 		d->look_at_ms = b24_earlier_ms(d->look_at_ms, b24_now_ms() + due_ms);
 	if (skipped || b24_tidings_are_left(server))

@@ -26,6 +26,8 @@
 #define SERVER ForeignServerRelationId
 #define MAPPING UserMappingRelationId
 
+void		(*b24_options_of_mapping_change) (void) = NULL;
+
 static const B24Option options[] = {
 	/* name, catalog, kind, default, min, max, superuser, provider, words */
 	{"base_url", SERVER, B24_OPTION_URL, NULL, 0, 0, false},
@@ -451,6 +453,8 @@ validate(FunctionCallInfo fcinfo, const B24Provider *provider)
 	}
 	if (catalog == SERVER || catalog == MAPPING)
 		check_together(list, catalog, provider);
+	if (catalog == MAPPING && b24_options_of_mapping_change != NULL)
+		b24_options_of_mapping_change();
 	PG_RETURN_VOID();
 }
 

@@ -39,6 +39,9 @@ typedef struct B24Option
 	const char *words;			/* B24_OPTION_WORD: "one, two" */
 } B24Option;
 
+/* Called when the options of a user mapping are about to be set. */
+extern void (*b24_options_of_mapping_change) (void);
+
 extern const B24Option *b24_option_find(const char *name, Oid catalog);
 extern const char *b24_option_value(List *options, const char *name, Oid catalog);
 extern B24Status b24_option_number(List *options, const char *name, Oid catalog,

@@ -283,6 +283,37 @@ keep(const char *server, int64 account, const B24Endpoint *endpoint,
 }
 
 /*
+ * The account of a merchant has another number: its customers are known under
+ * that from now on, unless they are already; with copy, under both.
+ */
+void
+b24_paycombat_customer_move(const char *server, int64 from, int64 to, bool copy)
+{
+	static B24Statement add = {
+		"INSERT INTO bill24.paycombat_customer (organization_reference_id, server, account,"
+		"  customer_id, type, is_active, is_wallet_ready, customer, changed_at, synced_at, deleted_at)"
+		" SELECT organization_reference_id, server, $3, customer_id, type, is_active,"
+		"  is_wallet_ready, customer, changed_at, synced_at, deleted_at"
+		" FROM bill24.paycombat_customer c WHERE c.server = $1 AND c.account = $2 AND NOT EXISTS ("
+		"  SELECT FROM bill24.paycombat_customer n WHERE n.customer_id = c.customer_id"
+		"  AND n.server = $1 AND n.account = $3)"
+		" ON CONFLICT DO NOTHING", 3, {"text", "bigint", "bigint"}
+	};
+	static B24Statement forget = {
+		"DELETE FROM bill24.paycombat_customer WHERE server = $1 AND account = $2",
+		2, {"text", "bigint"}
+	};
+	Datum		values[3];
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = Int64GetDatum(from);
+	values[2] = Int64GetDatum(to);
+	b24_store_run_latest(&add, values);
+	if (!copy)
+		b24_store_run_latest(&forget, values);
+}
+
+/*
  * Keeps what the answer to an operation, which succeeded, tells of a customer:
  * "customer" is the result of the reply.  asked_at is when a look began, whose
  * answer may be older than what is kept; 0 for others, which have the last word.

@@ -19,6 +19,9 @@ extern B24Status b24_paycombat_customer_complete(const B24Account *account,
 												 B24Problem *problem);
 extern char *b24_paycombat_customer_reference(const B24Account *account,
 											  const char *customer_id);
+extern void b24_paycombat_customer_move(const char *server, int64 from, int64 to,
+										bool copy);
+
 extern void b24_paycombat_customer_keep(const char *server, int64 account,
 										const B24Endpoint *endpoint,
 										const B24Json *arguments,
