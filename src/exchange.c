@@ -456,7 +456,7 @@ b24_job_send(B24Job *job)
 	long		wait_ms = -1;
 
 	while ((admission = enter(job, &wait_ms)) == B24_BUSY)
-		b24_pool_wait(wait_ms < 0 ? PLACE_WAIT_MS : Max(wait_ms, 1));
+		b24_pool_wait_for_place(wait_ms < 0 ? PLACE_WAIT_MS : Max(wait_ms, 1));
 	if (admission == B24_CIRCUIT_OPEN_NOW)
 	{
 		clear_reply(job);

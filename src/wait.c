@@ -315,25 +315,20 @@ timeout_ms(long max_ms)
 }
 
 /*
- * Waits until something can go on, and lets it go on; at most max_ms, or with
- * -1 without a limit.  Ends when the latch is set.  May return early.  Raises whatever an interrupt asks for; the transfers then end with the
- * memory contexts of those who started them.
+ * As b24_pool_wait; without_answers is what is told to be waited for if no
+ * answer is to come.
  */
-void
-b24_pool_wait(long max_ms)
+static void
+wait_for(long max_ms, uint32 without_answers)
 {
 	static uint32 answer_event = 0;
-	static uint32 idle_event = 0;
 	WaitEvent	events[MAX_EVENTS];
 	long		timeout;
 	int			count;
 
 	(void) b24_pool();
 	if (answer_event == 0)
-	{
 		answer_event = b24_wait_event("Bill24Answer");
-		idle_event = b24_wait_event("Bill24Idle");
-	}
 
 	CHECK_FOR_INTERRUPTS();
 	if (b24_http_timeout_ms(pool) == 0)
@@ -346,7 +341,7 @@ b24_pool_wait(long max_ms)
 	timeout = timeout_ms(max_ms);
 	update_set();
 	count = WaitEventSetWait(set, timeout, events, MAX_EVENTS,
-							 b24_http_is_busy(pool) ? answer_event : idle_event);
+							 b24_http_is_busy(pool) ? answer_event : without_answers);
 	note_answers(count);
 	if (count == 0)
 		b24_http_drive(pool, NULL, false, false);
@@ -369,4 +364,31 @@ b24_pool_wait(long max_ms)
 						   (events[i].events & WL_SOCKET_WRITEABLE) != 0);
 	}
 	hand_out_done();
+}
+
+/*
+ * Waits until something can go on, and lets it go on; at most max_ms, or with
+ * -1 without a limit.  Ends when the latch is set.  May return early.  Raises
+ * whatever an interrupt asks for; the transfers then end with the memory
+ * contexts of those who started them.
+ */
+void
+b24_pool_wait(long max_ms)
+{
+	static uint32 idle_event = 0;
+
+	if (idle_event == 0)
+		idle_event = b24_wait_event("Bill24Idle");
+	wait_for(max_ms, idle_event);
+}
+
+/* The same, for a call that has to wait until others give a place back. */
+void
+b24_pool_wait_for_place(long max_ms)
+{
+	static uint32 place_event = 0;
+
+	if (place_event == 0)
+		place_event = b24_wait_event("Bill24Place");
+	wait_for(max_ms, place_event);
 }

@@ -26,6 +26,7 @@ extern int	b24_pool_capacity(void);
 extern int	b24_pool_pace(void);
 extern int	b24_pool_expect(int transfers);
 extern void b24_pool_wait(long max_ms);
+extern void b24_pool_wait_for_place(long max_ms);
 extern void b24_pool_return_within(long ms);
 
 #endif							/* BILL24_WAIT_H */
