@@ -472,6 +472,8 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION bill24_customer_trigger() IS
 'AFTER trigger that keeps the customers at Bill24, or at whose server is named, like the rows of a table; its arguments are ''field=column'', and perhaps ''server=...'' and ''mode='' with outbox, call or dry_run';
 
+-- those that failed are few and looked at by people; those that are done are many, and counting them reads them all
+CREATE INDEX outbox_failed ON bill24.outbox (server, operation) WHERE state = 'failed';
 CREATE VIEW bill24.queue WITH (security_barrier) AS
 SELECT server, operation, state, pg_catalog.count(*) AS jobs,
 	pg_catalog.min(created_at) AS oldest_created_at,
@@ -480,9 +482,18 @@ SELECT server, operation, state, pg_catalog.count(*) AS jobs,
 	pg_catalog.max(attempts) AS most_attempts
 FROM bill24.outbox
 WHERE pg_catalog.pg_has_role(owner, 'USAGE') AND finished_at IS NULL
+GROUP BY server, operation, state
+UNION ALL
+SELECT server, operation, state, pg_catalog.count(*),
+	pg_catalog.min(created_at),
+	pg_catalog.now() - pg_catalog.min(created_at),
+	NULL,
+	pg_catalog.max(attempts)
+FROM bill24.outbox
+WHERE pg_catalog.pg_has_role(owner, 'USAGE') AND state = 'failed'
 GROUP BY server, operation, state;
 COMMENT ON VIEW bill24.queue IS
-'the unfinished jobs that the current role may see, by server, operation and state, with the age of the oldest';
+'the jobs that have not ended, and those that failed, that the current role may see, by server, operation and state, with the age of the oldest; what is done or cancelled is in bill24.outbox only';
 GRANT SELECT ON bill24.queue TO PUBLIC;
 
 /*

@@ -509,7 +509,7 @@ step "What is going on" \
 	"Nothing is left to do, and the worker sleeps. Since the crash, this is what was sent:"
 wait_until 'rest' is_true "SELECT state = 'idle' AND in_flight = 0 FROM bill24.worker"
 sql 'get_customer +\| worker ' <<'END'
-SELECT count(*) AS unfinished FROM bill24.queue;
+SELECT count(*) AS unfinished FROM bill24.queue WHERE state <> 'failed';
 SELECT database, state, in_flight, failures FROM bill24.worker;
 SELECT operation, caller, calls, done, unknown, round(mean_time::numeric, 1) AS mean_ms
 FROM bill24.stat ORDER BY operation;
