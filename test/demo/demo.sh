@@ -335,10 +335,12 @@ END
 step "A table whose customers go to Bill24" \
 	"The trigger writes jobs into the outbox, in the same transaction. Nothing is sent yet, so Bill24 holds up nobody."
 sql 'queued' <<'END'
-CREATE TABLE customer (code text PRIMARY KEY, name text NOT NULL, phone text, note text);
+CREATE TABLE customer (code text PRIMARY KEY, name text NOT NULL, phone text, note text,
+    wallets jsonb DEFAULT '[{"name": "Main wallet", "currency": "KHR"}]');
 
 CREATE TRIGGER to_bill24 AFTER INSERT OR UPDATE OR DELETE ON customer
-    FOR EACH ROW EXECUTE FUNCTION bill24_customer_trigger('sync_code=code', 'name=name', 'phone=phone');
+    FOR EACH ROW EXECUTE FUNCTION bill24_customer_trigger('sync_code=code', 'name=name',
+        'phone=phone', 'wallets=wallets');
 
 BEGIN;
 INSERT INTO customer VALUES ('D0001', 'Nget Sothea', '011 222 333'), ('D0002', 'Keo Sophea', NULL);
@@ -516,23 +518,23 @@ FROM bill24.stat ORDER BY operation;
 END
 
 step "Balances here" \
-	"Customers that were created, read or changed from here are mirrored: a worker keeps them and their wallets in local tables. Others are named."
-sql '^ +3' <<'END'
-CREATE TABLE tenant (code text PRIMARY KEY, house int NOT NULL);
-INSERT INTO tenant VALUES ('C0001', 1), ('S1000002', 2), ('S1000003', 3), ('S1000004', 4);
-SELECT bill24_track(ARRAY(SELECT code FROM tenant));
+	"The customers of that table are mirrored since they went to Bill24: a worker keeps them and their wallets in local tables, and each row says when it was last seen to be so. Nothing is called by this query."
+wait_until 'the first looks' \
+	is_true "SELECT count(w.synced_at) = 4 FROM customer c JOIN bill24.wallet w ON w.sync_code = c.code"
+sql 'D0005 .* Sao Vibol .* 0 +\| KHR' <<'END'
+SELECT c.code, c.name, w.balance, w.currency, date_trunc('second', now() - w.synced_at) AS age
+FROM customer c JOIN bill24.wallet w ON w.sync_code = c.code ORDER BY c.code;
 END
-echo
-wait_until 'the first look' \
-	is_true "SELECT count(synced_at) = 4 FROM tenant t JOIN bill24.customer c ON c.sync_code = t.code"
-sql 'S1000002 .* 1000 .* KHR' <<'END'
-SELECT t.house, c.name, w.balance, w.currency, w.synced_at::time(0) AS as_of
-FROM tenant t JOIN bill24.customer c ON c.sync_code = t.code
-    JOIN bill24.wallet w ON w.sync_code = t.code ORDER BY t.house;
+wrap '    ' <<<"
+    Others, that did not come from here, are named:
+"
+sql '^ +1' <<'END'
+SELECT bill24_track('{S1000002}');
 END
 
 step "A balance changes" \
 	"A payment after commit. When it is delivered, the worker looks at the wallet, and once more some 20 s later, since Bill24 changes balances a while after a payment."
+wait_until 'the first look' is_true "SELECT count(*) = 1 FROM bill24.wallet WHERE sync_code = 'S1000002'"
 sql 'done' <<'END'
 SELECT bill24_enqueue('settle_payment', jsonb_build_object('ref_id', 'INV-3001', 'sync_code', 'S1000002',
          'amount', 250, 'currency', 'KHR', 'payment_to', 'ST001',
@@ -543,14 +545,26 @@ echo
 wait_until 'the change' is_true "SELECT count(*) = 1 FROM bill24.wallet_change WHERE sync_code = 'S1000002'"
 sql '1000 +\| +750' <<'END'
 SELECT sync_code, old_balance, new_balance, currency FROM bill24.wallet_change WHERE sync_code = 'S1000002';
-SELECT t.code, w.balance, w.currency, w.synced_at::time(0) AS as_of
-FROM tenant t JOIN bill24.wallet w ON w.sync_code = t.code ORDER BY t.code;
-END
-wrap '    ' <<<"
-    Who listens on the channel bill24_wallet is told. No look was in any statement's way:
-"
-sql '' <<'END'
 SELECT balance, now() - synced_at < '1 minute' AS fresh FROM bill24_wallet_balance('S1000002', max_age => '1 minute');
+END
+
+step "And changes that nobody here made" \
+	"Quiet customers are looked at every hour, unless the server says otherwise. Now it says every second; who listens is told of what is found."
+sql <<'END'
+ALTER SERVER bill24 OPTIONS (ADD sync_interval '1s', ADD min_sync_interval '1s');
+END
+simulator POST /_sim/topup '{"sync_code": "D0001", "currency": "KHR", "amount": 20000}'
+simulator POST /_sim/topup '{"sync_code": "D0005", "currency": "KHR", "amount": 500.5}'
+wait_until 'the changes' is_true "SELECT sum(w.balance) = 20500.5 FROM customer c JOIN bill24.wallet w ON w.sync_code = c.code"
+wrap '    ' <<<"
+    The same query, with no call and no statement in between:
+"
+sql 'D0001 .* 20000 +\| KHR' <<'END'
+SELECT c.code, c.name, w.balance, w.currency, date_trunc('second', now() - w.synced_at) AS age
+FROM customer c JOIN bill24.wallet w ON w.sync_code = c.code ORDER BY c.code;
+
+SELECT sync_code, old_balance, new_balance, seen_at::time(0) AS seen_at
+FROM bill24.wallet_change ORDER BY number;
 END
 
 cat <<'END'
