@@ -5,11 +5,10 @@
 use strict;
 use warnings;
 
+use Bill24Mirror;
 use Bill24Outbox;
 use Bill24Session;
 use Bill24Test;
-use HTTP::Tiny;
-use JSON::PP;
 use Test::More;
 
 my $count = $ENV{B24_MIRROR_CUSTOMERS} // 20000;
@@ -18,61 +17,9 @@ my $node = new_node('main', conf => <<'END');
 restart_after_crash = on
 wal_writer_delay = 10ms
 END
-my $looks = '/customer/get_customer_detail';
 my ($admin, $other);
 
-sub connect_again
-{
-	$_->end foreach grep { defined } $admin, $other;
-	wait_until('the server is there', sub { $node->psql('postgres', 'SELECT 1') == 0 });
-	($admin, $other) = map { Bill24Session->new($node) } 1, 2;
-	return;
-}
-
-# How many looks arrived at the simulator.
-sub looked { return $sim->get('/_sim/stats')->{by_path}{$looks} // 0; }
-
-sub track { return $admin->ok("SELECT bill24_track(array(SELECT '$_[0]' || to_char(n, 'FM0000000') FROM generate_series(1, $_[1]) n))"); }
-
-# Where mirror and simulator differ, row by row: nothing of a prefix does.
-sub equal_to_simulator
-{
-	my ($prefix, $name) = @_;
-	my $dir = Bill24Session::scratch();
-	my $after = '';
-	my $n = 0;
-
-	chmod(0755, $dir);
-	for (;;)
-	{
-		my $answer = HTTP::Tiny->new->get($sim->url . "/_sim/customers?limit=5000&from=$prefix&after=$after");
-		my $list = decode_json($answer->{content});
-
-		last unless @$list;
-		$after = $list->[-1]{sync_code};
-		open(my $out, '>:raw', "$dir/" . ++$n) or die;
-		print $out $answer->{content};
-		close($out);
-	}
-	my $differences = $admin->ok(qq{
-		CREATE TEMP TABLE theirs AS SELECT c FROM generate_series(1, $n) n,
-			jsonb_array_elements(pg_read_file('$dir/' || n)::jsonb) c WHERE c ->> 'sync_code' LIKE '$prefix%';
-		WITH their_customers AS (SELECT c ->> 'sync_code', c ->> 'name', c ->> 'name_kh', c ->> 'phone', c ->> 'email' FROM theirs),
-			our_customers AS (SELECT sync_code, name, name_kh, phone, email FROM bill24.customer
-				WHERE sync_code LIKE '$prefix%' AND deleted_at IS NULL AND synced_at IS NOT NULL),
-			their_wallets AS (SELECT c ->> 'sync_code', w ->> 'id', w ->> 'name', (w ->> 'visible_balance')::numeric, w ->> 'currency'
-				FROM theirs, jsonb_array_elements(c -> 'wallets') w),
-			our_wallets AS (SELECT sync_code, id, name, balance, currency FROM bill24.wallet
-				WHERE sync_code LIKE '$prefix%' AND deleted_at IS NULL)
-		SELECT (SELECT count(*) FROM our_customers), (SELECT count(*) FROM our_wallets),
-			(SELECT count(*) FROM (TABLE their_customers EXCEPT TABLE our_customers) d),
-			(SELECT count(*) FROM (TABLE our_customers EXCEPT TABLE their_customers) d),
-			(SELECT count(*) FROM (TABLE their_wallets EXCEPT TABLE our_wallets) d),
-			(SELECT count(*) FROM (TABLE our_wallets EXCEPT TABLE their_wallets) d);
-		DROP TABLE theirs});
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return like($differences, qr/^(\d+\|){2}0\|0\|0\|0$/, $name) && $differences;
-}
+sub connect_again { ($admin, $other) = connect_mirror($node, $sim); return; }
 
 # ---- a first sync, interrupted twice ------------------------------------------
 

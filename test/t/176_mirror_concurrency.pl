@@ -5,74 +5,19 @@
 use strict;
 use warnings;
 
+use Bill24Mirror;
 use Bill24Outbox;
 use Bill24Session;
 use Bill24Test;
-use JSON::PP;
 use Test::More;
 
 my $sim = start_simulator();
 my $node = new_node('main', conf => "restart_after_crash = on\n");
 my $looks = '/customer/get_customer_detail';
-my $mapping = "OPTIONS (token '00000000-0000-4000-8000-000000000001', client_id 'demo_client', secret 'demo-secret', hash_token 'demo-hash-token')";
 my %options = (mirror => 'true', retry_delay => '20ms', circuit_failures => 0, sync_interval => '1h');
 my ($admin, $other);
 
-sub connect_again
-{
-	$_->end foreach grep { defined } $admin, $other;
-	wait_until('the server is there', sub { $node->psql('postgres', 'SELECT 1') == 0 });
-	($admin, $other) = map { Bill24Session->new($node) } 1, 2;
-	return;
-}
-
-sub looked { return $sim->get('/_sim/stats')->{by_path}{$looks} // 0; }
-sub codes { my ($prefix, $count) = @_; return "array(SELECT '$prefix' || to_char(n, 'FM0000000') FROM generate_series(1, $count) n)"; }
-sub track { return $admin->ok('SELECT bill24_track(' . codes(@_) . ')'); }
-sub refresh { return $admin->ok("SELECT bill24_refresh('{$_[0]}')"); }
-sub topup { return $sim->post('/_sim/topup', { sync_code => $_[0], amount => $_[1] }); }
-sub balance { return "SELECT balance FROM bill24.wallet WHERE sync_code = '$_[0]'"; }
-
-# New customers, tracked and read.
-sub customers
-{
-	my ($prefix, $count) = @_;
-
-	$sim->post('/_sim/seed', { prefix => $prefix, count => $count, balance => 100 });
-	track($prefix, $count);
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	comes($admin, "SELECT count(*) FROM bill24.customer WHERE sync_code LIKE '$prefix%' AND synced_at IS NOT NULL", $count, "$prefix: $count customers");
-	return;
-}
-
-# The answer to the next look at a customer is late.
-sub delay { return $sim->post('/_sim/fault', { kind => 'delay', ms => $_[1], path => $looks, match => "\"$_[0]\"" }); }
-
-# What a look sees is followed by other changes; it is answered later.
-sub under_way
-{
-	my ($code, $ms) = @_;
-	my $before = looked();
-
-	delay($code, $ms);
-	refresh($code);
-	wait_until("$code is looked at", sub { looked() > $before });
-	return;
-}
-
-sub answered { wait_until('it is answered', sub { $sim->get('/_sim/stats')->{in_flight} == 0 }); return; }
-
-sub others_go_on
-{
-	my ($code, $name) = @_;
-	my $new = $admin->ok(balance($code)) + 1;
-
-	topup($code, 1);
-	refresh($code);
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	comes($admin, balance($code), $new, "$name: others go on");
-	return;
-}
+sub connect_again { ($admin, $other) = connect_mirror($node, $sim); return; }
 
 setup_account($node, $sim, options => {%options});
 connect_again();
