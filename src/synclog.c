@@ -98,6 +98,10 @@ write_group(B24Site *site, const B24VisitGroup *group)
 	const B24ServerSettings *settings = &site->server->settings;
 	int			left = group->members - group->left;
 	TimestampTz next = b24_jittered(group->started_at, settings->max_sync_s);
+	TimestampTz now = GetCurrentTimestamp();
+
+	/* others were taken up meanwhile, and nobody looks at what is due before them */
+	next = Max(next, now);
 
 	b24_group_write(group->id, group->started_at, left, next);
 	if (left > 0 && left < SMALL_GROUP && group->members > left)

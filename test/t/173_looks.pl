@@ -1,0 +1,53 @@
+
+# Looks go on: whatever some of them meet, the others are made, and by somebody.
+
+use strict;
+use warnings;
+
+use Bill24Outbox;
+use Bill24Session;
+use Bill24Test;
+use JSON::PP;
+use Test::More;
+
+my $sim = start_simulator();
+my $node = new_node('main');
+my $looks = '/customer/get_customer_detail';
+my %options = (mirror => 'true', retry_delay => '20ms', circuit_failures => 0);
+my ($admin, $other);
+
+sub connect_again
+{
+	$_->end foreach grep { defined } $admin, $other;
+	($admin, $other) = map { Bill24Session->new($node) } 1, 2;
+	return;
+}
+
+sub now { return $admin->ok('SELECT clock_timestamp()'); }
+sub codes { my ($prefix, $count) = @_; return "array(SELECT '$prefix' || to_char(n, 'FM0000000') FROM generate_series(1, $count) n)"; }
+sub track { my ($prefix, $count, $server) = @_; return $admin->ok('SELECT bill24_track(' . codes($prefix, $count) . ", '" . ($server // 'bill24') . "')"); }
+sub seed { return $sim->post('/_sim/seed', { prefix => $_[0], count => $_[1], balance => 100 }); }
+sub topup { return $sim->post('/_sim/topup', { sync_code => $_[0], amount => $_[1] }); }
+sub balance { return "SELECT balance FROM bill24.wallet WHERE sync_code = '$_[0]'"; }
+
+# Customers of whom nobody was told, and who are looked at since a time.
+sub looked_since { my ($since, $where) = @_; return "SELECT count(*) FROM bill24.customer WHERE synced_at > '$since' AND $where"; }
+
+# ---- a look that takes longer than looks are apart ------------------------------------------
+
+setup_account($node, $sim, options => { %options, sync_interval => '2s', min_sync_interval => '1s', request_timeout => '60s' });
+connect_again();
+seed('A', 200);
+track('A', 200);
+my $grouped = "SELECT count(*) FROM bill24.tracked WHERE server = 'bill24' AND look_group IS NOT NULL";
+comes($admin, $grouped, 200, 'quiet customers are in groups');
+$sim->post('/_sim/fault', { kind => 'delay', ms => 7000, path => $looks, match => '"A0000007"' });
+my $slow = "(SELECT t.look_group FROM bill24.tracked t WHERE t.sync_code = 'A0000007')";
+wait_until('one look hangs', sub { $sim->get('/_sim/stats')->{in_flight} == 1 });
+my $since = now();
+comes($admin, "SELECT count(*) FROM bill24.look_group WHERE id <> $slow AND looked_at > timestamptz '$since' + '3 s'::interval", 3, 'a look that hangs: other groups are looked at');
+comes($admin, looked_since($since, "sync_code <> 'A0000007'"), 199, 'and later its own');
+$since = now();
+comes($admin, looked_since($since, "sync_code LIKE 'A%'"), 200, 'again and again, too');
+
+done_testing();
