@@ -83,8 +83,8 @@ struct B24Sync
 	TimestampTz since;			/* what is due since then is to be taken up */
 	int64		paused_until_ms;
 	int64		look_over_at_ms;	/* when to take up all again, or -1 */
-	bool		one_by_one;		/* after an error: which one was it? */
-	bool		error_passes;	/* the last error was nobody's fault */
+	B24Visit   *being_prepared;
+	bool		careful;		/* after an error: first is written what was found */
 };
 
 extern void b24_visit_push(B24VisitQueue *queue, B24Visit *visit);

@@ -9,6 +9,8 @@
 
 #include "access/xact.h"
 #include "compat.h"
+#include "utils/guc.h"
+#include "utils/resowner.h"
 
 #include "agenda.h"
 #include "ledger.h"
@@ -22,13 +24,19 @@
 /* After an error, the next try comes so late. */
 #define PAUSE_MS 1000
 
+/* After so many customers that could not be written, the others wait for the next try. */
+#define MAX_FAILURES 10
+
+/* Written one by one, nobody holds up the others for longer than that. */
+#define LOCK_TIMEOUT "20ms"
+
 /* What could not be written, through no fault of its own, is left alone so long. */
 #define LEFT_ALONE_MS 10000
 
 /* How often people are told how fast it goes. */
 #define RATE_EVERY_MS 1000
 
-/* What the next look finds is all there will be: one that cannot be written. */
+/* What is to be told of a customer in its place, if what was read cannot be written. */
 static void
 make_unwritable(B24Visit *visit)
 {
@@ -40,37 +48,56 @@ make_unwritable(B24Visit *visit)
 }
 
 static void
-write_looks(B24Sync *sync, B24Site *site)
+write_looks(B24Sync *sync, B24Site *site, B24Visit *first, int count)
 {
-	B24Look    *looks = palloc(Max(site->writing, 1) * sizeof(B24Look));
+	B24Look    *looks = palloc(Max(count, 1) * sizeof(B24Look));
+	B24Visit   *visit = first;
 	B24Written	written;
-	int			n = 0;
 
-	for (B24Visit *v = site->ended.first; v != NULL && n < site->writing; v = v->next)
+	for (int i = 0; i < count; i++, visit = visit->next)
 	{
-		b24_visit_find(v);
-		looks[n++] = v->look;
+		b24_visit_find(visit);
+		visit->left_alone = false;
+		looks[i] = visit->look;
 	}
-	b24_mirror_write(site->server->name, &site->server->settings, looks, n, true,
+	b24_mirror_write(site->server->name, &site->server->settings, looks, count, true,
 					 &written);
-	if (written.next_look_at != DT_NOEND)
-		site->next_look_at = Min(site->next_look_at, written.next_look_at);
-	site->due_again_at = written.next_look_at;
+	site->next_look_at = Min(site->next_look_at, written.next_look_at);
+	site->due_again_at = Min(site->due_again_at, written.next_look_at);
 
 	/* some are not written: their groups were not looked at as a whole */
 	if (written.skipped > 0)
 	{
-		for (B24Visit *v = site->ended.first; v != NULL; v = v->next)
+		visit = first;
+		for (int i = 0; i < count; i++, visit = visit->next)
 		{
-			if (v->group != NULL)
-				v->group->spoiled = true;
+			if (visit->group != NULL)
+				visit->group->spoiled = true;
 		}
 		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
 											   b24_now_ms() + B24_LOCKED_EVERY_MS);
 	}
 }
 
-/* They are written. */
+/*
+ * Gives up one that something is in the way of, such as a lock.  It is due as
+ * before, but is not to hold up the others again and again.
+ */
+static void
+leave_alone(B24Sync *sync, B24Site *site, B24Visit *visit)
+{
+	B24UnderWay *entry;
+	bool		found;
+	uint64		hash = visit->hash;
+
+	b24_site_give_up(sync, site, visit);
+	entry = hash_search(sync->under_way, &hash, HASH_ENTER, &found);
+	entry->due_again = false;
+	entry->left_until_ms = b24_now_ms() + LEFT_ALONE_MS;
+	sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms, entry->left_until_ms);
+}
+
+/* They are written, or cannot be. */
 static void
 drop_looks(B24Sync *sync, B24Site *site)
 {
@@ -79,6 +106,11 @@ drop_looks(B24Sync *sync, B24Site *site)
 		B24Visit   *visit = b24_visit_pop(&site->ended);
 
 		sync->ended--;
+		if (visit->left_alone)
+		{
+			leave_alone(sync, site, visit);
+			continue;
+		}
 		if (visit->group != NULL)
 		{
 			visit->group->left++;
@@ -117,6 +149,11 @@ drop_groups(B24Sync *sync, B24Site *site)
 		B24VisitGroup *group = site->writing_groups;
 
 		site->writing_groups = group->next;
+
+		/* it is still due */
+		if (group->spoiled)
+			sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
+												   b24_now_ms() + LEFT_ALONE_MS);
 		pfree(group);
 		sync->ended--;
 	}
@@ -149,26 +186,131 @@ is_passing(int sqlstate)
 		class == ERRCODE_TO_CATEGORY(ERRCODE_IO_ERROR);
 }
 
+/*
+ * Writes so many visits of a site and these groups, in a subtransaction: all
+ * that there is, or one visit or group by itself.  False after an error, which
+ * is told to the log; nothing was written then.
+ */
+static bool
+write_apart(B24Sync *sync, B24Site *site, B24Visit *first, int count,
+			const B24VisitGroup *groups, bool all, int *sqlstate)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool ok = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		int			settings = NewGUCNestLevel();
+
+		if (!all)
+			(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
+									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		if (count > 0)
+			write_looks(sync, site, first, count);
+		for (const B24VisitGroup *g = groups; g != NULL; g = all ? g->next : NULL)
+			write_group(site, g);
+		if (all)
+			note_rate(site);
+		AtEOXact_GUC(true, settings);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(old);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		*sqlstate = error->sqlerrcode;
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 all ? errmsg("what was found at customers of server \"%s\" could not be written together: %s",
+							  site->server->name, error->message) :
+				 count > 0 ? errmsg("what was found at customer \"%s\" of server \"%s\" could not be written: %s",
+									first->look.sync_code, site->server->name, error->message) :
+				 errmsg("that a group of customers of server \"%s\" was looked at could not be written: %s",
+						site->server->name, error->message),
+				 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+				 error->context != NULL ? (errcontext("%s", error->context)) : 0));
+		FreeErrorData(error);
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	return ok;
+}
+
+/*
+ * Writes what was found at a server's customers: together, and after an error
+ * one by one, so that who cannot be written is known, and no other is blamed or
+ * held up.
+ */
+static void
+write_site(B24Sync *sync, B24Site *site)
+{
+	B24Visit   *visit = site->ended.first;
+	int			failures = 0;
+	int			sqlstate = 0;
+
+	site->writing = site->ended.count;
+	site->due_again_at = DT_NOEND;
+	if (site->writing == 0 && site->writing_groups == NULL && site->looks == 0)
+	{
+		note_rate(site);
+		return;
+	}
+	if (write_apart(sync, site, visit, site->writing, site->writing_groups, true,
+					&sqlstate))
+		return;
+	for (site->writing = 0; visit != NULL && failures < MAX_FAILURES; visit = visit->next)
+	{
+		site->writing++;
+		if (write_apart(sync, site, visit, 1, NULL, false, &sqlstate))
+			continue;
+		failures++;
+		if (!is_passing(sqlstate))
+		{
+			make_unwritable(visit);
+			if (write_apart(sync, site, visit, 1, NULL, false, &sqlstate))
+				continue;
+		}
+		visit->left_alone = true;
+	}
+	if (visit != NULL)
+		sync->paused_until_ms = b24_now_ms() + PAUSE_MS;
+	for (B24VisitGroup *g = site->writing_groups; g != NULL; g = g->next)
+		g->spoiled = !write_apart(sync, site, NULL, 0, g, false, &sqlstate);
+}
+
 /* Writes what was found and takes up what is due; false after an error. */
 static bool
-work(B24Sync *sync, bool look)
+work(B24Sync *sync, bool take_up)
 {
+	static B24Statement check_now = {"SET CONSTRAINTS ALL IMMEDIATE", 0, {NULL}};
 	volatile bool ok = true;
 	B24Store	store;
 
 	PG_TRY();
 	{
 		b24_transaction_begin(&store, sync->in_call);
+
+		/* the error may have come with the commit, which blames nobody */
+		if (sync->careful)
+			b24_store_run(&check_now, NULL, NULL);
 		for (B24Site *s = sync->sites; s != NULL; s = s->next)
-		{
-			write_looks(sync, s);
-			for (B24VisitGroup *g = s->writing_groups; g != NULL; g = g->next)
-				write_group(s, g);
-			note_rate(s);
-		}
-		if (look)
+			write_site(sync, s);
+		if (take_up)
 			b24_takeup_heed_news(sync);
-		for (B24Site *s = sync->sites; s != NULL && look && sync->is_ours; s = s->next)
+		for (B24Site *s = sync->sites; s != NULL && take_up && sync->is_ours; s = s->next)
 		{
 			if (b24_takeup_is_wanted(sync, s))
 				b24_takeup(sync, s);
@@ -178,35 +320,21 @@ work(B24Sync *sync, bool look)
 	PG_CATCH();
 	{
 		ok = false;
-		sync->error_passes = is_passing(geterrcode());
 		b24_transaction_failed(sync->in_call, sync->scratch);
 	}
 	PG_END_TRY();
 	return ok;
 }
 
-/*
- * Gives up one that something else is in the way of, such as a lock.  It is due
- * as before, but is not to hold up the others again and again.
- */
-static void
-leave_alone(B24Sync *sync, B24Site *site, B24Visit *visit)
-{
-	B24UnderWay *entry;
-	bool		found;
-	uint64		hash = visit->hash;
-
-	b24_site_give_up(sync, site, visit);
-	entry = hash_search(sync->under_way, &hash, HASH_ENTER, &found);
-	entry->due_again = false;
-	entry->left_until_ms = b24_now_ms() + LEFT_ALONE_MS;
-	sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms, entry->left_until_ms);
-}
-
-/* After an error: one by one, until the one is found that it comes from. */
+/* After an error that was nobody's: all is as before, and tried again. */
 static void
 after_error(B24Sync *sync)
 {
+	/* whom it came from is passed over for a while: see take_up */
+	if (sync->being_prepared != NULL)
+		b24_visit_free(sync->being_prepared);
+	sync->being_prepared = NULL;
+
 	/* those that were taken up are still open to others, who may join them */
 	for (B24VisitGroup *g = sync->taken; g != NULL; g = g->next_taken)
 		g->spoiled = true;
@@ -218,68 +346,47 @@ after_error(B24Sync *sync)
 	}
 	for (B24Site *s = sync->sites; s != NULL; s = s->next)
 	{
-		B24Visit   *visit = s->ended.first;
 		B24VisitGroup **last = &s->through;
 
 		while (*last != NULL)
 			last = &(*last)->next;
 		*last = s->writing_groups;
 		s->writing_groups = NULL;
-		if (visit != NULL && sync->one_by_one && sync->error_passes)
-		{
-			sync->ended--;
-			leave_alone(sync, s, b24_visit_pop(&s->ended));
-		}
-		else if (visit != NULL && sync->one_by_one)
-		{
-			if (visit->look.sqlstate == NULL || strcmp(visit->look.sqlstate, "XX000") != 0)
-				make_unwritable(visit);
-			else
-			{
-				/* not even that: nobody takes it up again before we end */
-				(void) b24_visit_pop(&s->ended);
-				sync->ended--;
-				if (visit->group != NULL)
-				{
-					visit->group->spoiled = true;
-					b24_site_finish_group(sync, s, visit->group);
-				}
-				b24_visit_free(visit);
-			}
-		}
+		s->writing = 0;
 		b24_site_rewind(s, DT_NOBEGIN);
 	}
-	sync->one_by_one = true;
+	sync->careful = true;
 	sync->paused_until_ms = b24_now_ms() + PAUSE_MS;
 	b24_takeup_watch_servers();
 }
 
 /*
  * Writes what was found and takes up what is due, in one transaction.  An error
- * is told of, and the next one comes a little later.
+ * is told of, and the next one comes a little later; that only writes, so that
+ * what cannot be taken up does not keep from being written what was found.
  */
 void
 b24_synclog_write(B24Sync *sync, bool look)
 {
+	bool		take_up = look && !(sync->careful && sync->ended > 0);
+
 	sync->taken = NULL;
 	for (B24Site *s = sync->sites; s != NULL; s = s->next)
 	{
-		s->writing = sync->one_by_one ? Min(s->ended.count, 1) : s->ended.count;
 		s->writing_groups = s->through;
 		s->through = NULL;
 	}
-	if (!work(sync, look))
+	if (!work(sync, take_up))
 	{
 		after_error(sync);
 		return;
 	}
-	if (look)
+	if (take_up)
 		sync->since = DT_NOEND;
 	for (B24Site *s = sync->sites; s != NULL; s = s->next)
 	{
 		drop_groups(sync, s);
 		drop_looks(sync, s);
 	}
-	if (sync->ended == 0)
-		sync->one_by_one = false;
+	sync->careful = false;
 }

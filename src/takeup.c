@@ -21,6 +21,9 @@
 /* Prepared ahead of what is in flight, at least. */
 #define MIN_STOCK 8
 
+/* Who cannot even be taken up for an error is passed over so long. */
+#define PASSED_OVER_MS (10 * 60 * 1000)
+
 static bool servers_changed = true;
 
 static void
@@ -69,6 +72,7 @@ take_up(B24Sync *sync, B24Site *site, const char *sync_code, Oid owner,
 	uint64		hash = b24_visit_hash(site->server->name, sync_code);
 	B24UnderWay *entry;
 	B24Visit   *visit;
+	bool		is_ready;
 	bool		found;
 
 	entry = hash_search(sync->under_way, &hash, HASH_ENTER, &found);
@@ -96,17 +100,21 @@ take_up(B24Sync *sync, B24Site *site, const char *sync_code, Oid owner,
 	}
 	entry->due_at = due_at;
 	entry->due_again = false;
-	entry->left_until_ms = 0;
+	entry->left_until_ms = b24_now_ms() + PASSED_OVER_MS;
 	visit = b24_visit_new(sync->visits, site->server->name, sync_code, owner);
 	if (digest != NULL)
 	{
 		visit->has_digest = true;
 		visit->digest = *digest;
 	}
+	sync->being_prepared = visit;
+	is_ready = b24_visit_prepare(visit, site->server, sync->inbox);
+	sync->being_prepared = NULL;
+	entry->left_until_ms = 0;
 	visit->group = group;
 	if (group != NULL)
 		group->open++;
-	if (b24_visit_prepare(visit, site->server, sync->inbox))
+	if (is_ready)
 		b24_visit_push(&site->stock, visit);
 	else
 		b24_site_put(sync, site, visit);
@@ -190,7 +198,7 @@ b24_takeup(B24Sync *sync, B24Site *site)
 	int			limit;
 
 	b24_destination_load(site->server);
-	limit = sync->one_by_one ? 1 : target_of(site) - site->stock.count;
+	limit = target_of(site) - site->stock.count;
 	if (!site->server->settings.mirror || site->server->settings.limits.serverid == InvalidOid)
 	{
 		site->more = false;

@@ -41,6 +41,7 @@ typedef struct B24Visit
 	B24SeenCustomer seen;		/* when it has ended well, still in UTF-8 */
 	B24Problem	problem;		/* when an answer was not readable */
 	bool		is_found;		/* look says what it found */
+	bool		left_alone;		/* it could not be written now */
 	B24Look		look;
 } B24Visit;
 

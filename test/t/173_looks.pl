@@ -50,4 +50,56 @@ comes($admin, looked_since($since, "sync_code <> 'A0000007'"), 199, 'and later i
 $since = now();
 comes($admin, looked_since($since, "sync_code LIKE 'A%'"), 200, 'again and again, too');
 
+# ---- one that cannot be written ---------------------------------------------------------------
+
+my $second = 'second';
+setup_account($node, $sim, server => $second, options => { %options, sync_interval => '1h' });
+seed('B', 5);
+track('B', 5, $second);
+comes($admin, 'SELECT count(*) FROM bill24.tracked WHERE read_at IS NULL', 0, 'of two servers');
+
+sub in_log
+{
+	open(my $log, '<', $node->logfile) or die;
+	return scalar grep { $_ =~ $_[0] } <$log>;
+}
+
+# Customers of two servers have news, that of one is poison.
+sub poisoned
+{
+	my ($name, $poison, $bad) = @_;
+	my %new;
+
+	foreach my $code (map { ("A000000$_", "B000000$_") } 1 .. 5)
+	{
+		my $old = $admin->ok(balance($code));
+		$new{$code} = $code eq $bad ? $poison : $old + 1;
+		topup($code, $new{$code} - $old);
+	}
+	my $before = $admin->ok(balance($bad));
+	$admin->ok('BEGIN; SELECT bill24_refresh(' . codes('A', 5) . '); SELECT bill24_refresh(' . codes('B', 5) . ", '$second'); COMMIT");
+	my $good = join(' OR ', map { "sync_code = '$_' AND balance = $new{$_}" } grep { $_ ne $bad } sort keys %new);
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	comes($admin, "SELECT count(*) FROM bill24.wallet WHERE $good", 9, "$name: the others are written");
+	comes($admin, "SELECT sqlstate, error FROM bill24.customer WHERE sync_code = '$bad'", qr/^XX000\|.*server's log/, "$name: the one is told");
+	is($admin->ok("SELECT string_agg(sync_code, ' ') FROM bill24.tracked WHERE sqlstate IS NOT NULL OR failures > 0"), $bad, "$name: and no other");
+	is($admin->ok(balance($bad)), $before, "$name: it keeps what it had");
+	cmp_ok(in_log(qr/customer "$bad" of server "bill24" could not be written/), '>=', 1, "$name: the log has it");
+	return;
+}
+
+$admin->ok('ALTER TABLE bill24.wallet_copy ADD CONSTRAINT poisoned CHECK (balance <> 666)');
+poisoned('a constraint', 666, 'A0000003');
+$admin->ok('ALTER TABLE bill24.wallet_copy DROP CONSTRAINT poisoned');
+$admin->ok("SELECT bill24_refresh('{A0000003}')");
+comes($admin, balance('A0000003'), 666, 'it is written when it can be');
+$admin->ok(q{CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN RAISE 'poisoned' USING ERRCODE = 'P0001'; END $$;
+	CREATE CONSTRAINT TRIGGER poison AFTER UPDATE ON bill24.wallet_copy DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	WHEN (NEW.balance = 7777) EXECUTE FUNCTION poison()});
+poisoned('at the commit', 7777, 'A0000004');
+$admin->ok('DROP TRIGGER poison ON bill24.wallet_copy');
+$admin->ok("SELECT bill24_refresh('{A0000004}')");
+comes($admin, balance('A0000004'), 7777, 'that, too');
+
 done_testing();
