@@ -80,9 +80,10 @@ b24_agenda_next(const char *server, TimestampTz after)
 
 /*
  * Looks are to be so many seconds apart at most: those that are planned for
- * later come sooner, spread over that time.  Mostly there are none.
+ * later come sooner, spread over that time.  Mostly there are none.  False if some
+ * were passed over, since somebody has them locked.
  */
-void
+bool
 b24_agenda_shorten(const char *server, int seconds)
 {
 	static B24Statement customers = {
@@ -99,6 +100,11 @@ b24_agenda_shorten(const char *server, int seconds)
 		" WHERE server = $1 AND next_look_at > $2",
 		3, {"text", "timestamptz", "integer"}
 	};
+	static B24Statement left = {
+		"SELECT FROM bill24.tracked"
+		" WHERE server = $1 AND next_look_at IS NOT NULL AND next_look_at > $2"
+		" ORDER BY server, next_look_at, sync_code LIMIT 1", 2, {"text", "timestamptz"}
+	};
 	Datum		values[3];
 
 	values[0] = CStringGetTextDatum(server);
@@ -109,6 +115,7 @@ b24_agenda_shorten(const char *server, int seconds)
 	values[2] = Int32GetDatum(seconds);
 	b24_store_run(&customers, values, NULL);
 	b24_store_run(&groups, values, NULL);
+	return b24_store_run(&left, values, NULL) == 0;
 }
 
 /* Tells people how many customers a second are being read. */

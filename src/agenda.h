@@ -22,7 +22,7 @@ typedef struct B24DueCustomer
 extern List *b24_agenda_due(const char *server, TimestampTz until,
 							TimestampTz after, const char *after_code, int limit);
 extern TimestampTz b24_agenda_next(const char *server, TimestampTz after);
-extern void b24_agenda_shorten(const char *server, int seconds);
+extern bool b24_agenda_shorten(const char *server, int seconds);
 extern void b24_agenda_note_rate(const char *server, double per_second);
 
 #endif							/* BILL24_AGENDA_H */

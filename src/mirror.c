@@ -172,7 +172,8 @@ schedule(Row *row, const B24ServerSettings *settings, bool may_group, TimestampT
 	row->group = 0;
 	if (row->again_at > asked_at)
 	{
-		row->next_look_at = Max(row->again_at, now);
+		row->next_look_at = Min(Max(row->again_at, now),
+								b24_jittered(now, row->interval_s));
 		return;
 	}
 	row->again_at = 0;

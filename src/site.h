@@ -48,7 +48,7 @@ typedef struct B24Site
 	TimestampTz next_look_at;	/* when something is due, if there is no more now */
 	int64		blocked_until_ms;
 	bool		holding;		/* of what is in stock, the server wants nothing yet */
-	int64		looks;			/* since the rate was told */
+	int64		looks;			/* that read a customer, since the rate was told */
 	int64		rate_at_ms;
 } B24Site;
 
@@ -83,6 +83,7 @@ struct B24Sync
 	TimestampTz since;			/* what is due since then is to be taken up */
 	int64		paused_until_ms;
 	int64		look_over_at_ms;	/* when to take up all again, or -1 */
+	bool		shorten_again;	/* plans were left as they are, since locked */
 	B24Visit   *being_prepared;
 	bool		careful;		/* after an error: first is written what was found */
 };

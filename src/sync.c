@@ -40,6 +40,16 @@ site_of(B24Sync *sync, const B24Visit *visit)
 	return site;
 }
 
+/* Was the customer read, or seen not to be there? */
+static bool
+was_read(const B24Visit *visit)
+{
+	B24Status	status = visit->job->reply.status;
+
+	return status == B24_NOT_FOUND ||
+		(status == B24_OK && visit->problem.status == B24_OK);
+}
+
 static void
 take_answers(B24Sync *sync)
 {
@@ -61,7 +71,7 @@ take_answers(B24Sync *sync)
 				b24_site_drop(sync, site, visit);
 				break;
 			case B24_VISIT_WRITE:
-				site->looks++;
+				site->looks += was_read(visit);
 				b24_site_put(sync, site, visit);
 				break;
 			case B24_VISIT_LATER:

@@ -254,16 +254,20 @@ load_sites(B24Sync *sync)
 	return true;
 }
 
-/* Plans that are of a longer sync_interval than servers have now. */
-static void
+/* Plans that are of a longer sync_interval than servers have now; false if some were left. */
+static bool
 shorten_plans(B24Sync *sync)
 {
+	bool		all = true;
+
 	for (B24Site *s = sync->sites; s != NULL; s = s->next)
 	{
 		b24_destination_load(s->server);
-		if (s->server->settings.mirror && s->server->settings.limits.serverid != InvalidOid)
-			b24_agenda_shorten(s->server->name, s->server->settings.max_sync_s);
+		if (s->server->settings.mirror && s->server->settings.limits.serverid != InvalidOid &&
+			!b24_agenda_shorten(s->server->name, s->server->settings.max_sync_s))
+			all = false;
 	}
+	return all;
 }
 
 /* Is there news of what is due? */
@@ -272,16 +276,21 @@ b24_takeup_heed_news(B24Sync *sync)
 {
 	bool		was_ours = sync->is_ours;
 	bool		loaded = load_sites(sync);
+	bool		look_over = sync->look_over_at_ms >= 0 &&
+		b24_now_ms() >= sync->look_over_at_ms;
 
 	if (!was_ours)
 		sync->is_ours = b24_lease_looks();
-	if (sync->is_ours && (loaded || !was_ours))
-		shorten_plans(sync);
-	if (sync->look_over_at_ms >= 0 && b24_now_ms() >= sync->look_over_at_ms)
+	if (sync->is_ours && (loaded || !was_ours || (look_over && sync->shorten_again)))
+		sync->shorten_again = !shorten_plans(sync);
+	if (look_over)
 	{
 		sync->since = DT_NOBEGIN;
 		sync->look_over_at_ms = -1;
 	}
+	if (sync->shorten_again)
+		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
+											   b24_now_ms() + B24_LOCKED_EVERY_MS);
 	for (B24Site *s = sync->sites; s != NULL; s = s->next)
 	{
 		if (sync->since != DT_NOEND)

@@ -102,4 +102,30 @@ $admin->ok('DROP TRIGGER poison ON bill24.wallet_copy');
 $admin->ok("SELECT bill24_refresh('{A0000004}')");
 comes($admin, balance('A0000004'), 7777, 'that, too');
 
+# ---- when, and how fast -----------------------------------------------------------------------
+
+# a second look that is far away
+$admin->ok("UPDATE bill24.tracked SET again_at = now() + '1 day'::interval WHERE sync_code = 'A0000001'; SELECT bill24_refresh('{A0000001}')");
+comes($admin, "SELECT read_at > wanted_at FROM bill24.tracked WHERE sync_code = 'A0000001'", 't', 'a look, and a second one to come');
+$since = now();
+comes($admin, looked_since($since, "sync_code = 'A0000001'"), 1, 'those in between are made');
+is($admin->ok("SELECT again_at > now() FROM bill24.tracked WHERE sync_code = 'A0000001'"), 't', 'and it is still to come');
+
+# what is locked when looks are to come sooner
+my $plan = "SELECT string_agg((next_look_at > now() + '1 hour'::interval)::text, ' ' ORDER BY sync_code) FROM bill24.tracked WHERE sync_code IN ('B0000001', 'B0000002')";
+$admin->ok("UPDATE bill24.tracked SET look_group = NULL, next_look_at = now() + '1 day'::interval WHERE sync_code IN ('B0000001', 'B0000002')");
+$other->ok("BEGIN; SELECT FROM bill24.tracked WHERE sync_code = 'B0000001' FOR UPDATE");
+$admin->ok("ALTER SERVER $second OPTIONS (SET sync_interval '5s', ADD min_sync_interval '1s')");
+comes($admin, $plan, 'true false', 'plans are shortened, but for one that is locked');
+$other->ok('COMMIT');
+comes($admin, $plan, 'false false', 'that is shortened later');
+
+# the rate is of customers that were read
+setup_account($node, $sim, server => 'failing', options => { %options, sync_interval => '1h' });
+$sim->post('/_sim/fault', { kind => 'status', status => 500, path => $looks, match => '"none0', count => -1 });
+track('none', 20, 'failing');
+comes($admin, "SELECT min(failures) > 7 FROM bill24.tracked WHERE server = 'failing'", 't', 'looks that fail');
+is($admin->ok("SELECT count(*) FROM bill24.look_rate WHERE server = 'failing'"), 0, 'are no rate');
+$admin->ok("SELECT bill24_untrack(" . codes('none', 20) . ", 'failing')");
+
 done_testing();
