@@ -484,7 +484,7 @@ deliver(TimestampTz end)
 	}
 	PG_FINALLY();
 	{
-		b24_sync_end(sync);
+		(void) b24_sync_end(sync, true);
 		b24_delivery_end(delivery);
 	}
 	PG_END_TRY();

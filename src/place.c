@@ -191,6 +191,36 @@ b24_roster_leave(uint64 seen, B24Leaving leaving, long wait_ms)
 }
 
 /*
+ * This worker leaves, and what it did alone another that is there may do now:
+ * that one looks again.  No other is started for it, since b24_roster_leave was
+ * told when something is due.
+ */
+void
+b24_roster_hand_over(void)
+{
+	B24WorkerEntry *workers = b24_roster()->workers;
+	bool		is_alone = true;
+
+	b24_lock_roster(LW_EXCLUSIVE);
+	for (B24WorkerEntry *w = workers; w < workers + B24_ROSTER_WORKERS; w++)
+	{
+		if (w != me && w->place.database == me->place.database && w->latch != NULL)
+			is_alone = false;
+	}
+	if (!is_alone)
+	{
+		bool		is_wanted = b24_is_wanted(mine);
+		uint64		before = pg_atomic_fetch_add_u64(&mine->wakes, 1);
+
+		/* a latch alone may be reset on the way: the counter says so, too */
+		if (!is_wanted)
+			mine->served = before + 1;
+		b24_wake_workers(me->place.database, DT_NOBEGIN);
+	}
+	b24_unlock_roster();
+}
+
+/*
  * What will be told of this worker if its process ends with an error; "" if
  * that is no failure, since somebody wanted it to end.
  */

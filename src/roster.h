@@ -70,6 +70,7 @@ extern uint32 b24_roster_extension_changes(void);
 extern void b24_roster_started(void);
 extern long b24_roster_well(void);
 extern bool b24_roster_leave(uint64 seen, B24Leaving leaving, long wait_ms);
+extern void b24_roster_hand_over(void);
 extern void b24_roster_failed(const char *error);
 extern void b24_worker_note(const char *state, int in_flight);
 

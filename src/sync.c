@@ -18,6 +18,7 @@
 #include "lease.h"
 #include "sync.h"
 #include "synclog.h"
+#include "wake.h"
 
 /* What was found is written when there is so much, or it has waited so long. */
 #define LOOKS_AT_ONCE 128
@@ -199,6 +200,39 @@ next_time(const B24Sync *sync, bool look)
 	return at;
 }
 
+/* Is there anybody to be looked at, now or later? */
+static bool
+has_looks(const B24Sync *sync)
+{
+	for (const B24Site *s = sync->sites; s != NULL; s = s->next)
+	{
+		if (!s->server->settings.mirror ||
+			s->server->settings.limits.serverid == InvalidOid)
+			continue;
+		if (s->more || s->next_look_at != DT_NOEND || sync->in_flight > 0 ||
+			s->stock.count > 0 || sync->ended > 0 || sync->look_over_at_ms >= 0)
+			return true;
+	}
+	return false;
+}
+
+/* The looks of this process, if they are to be ended with it. */
+static B24Sync *current = NULL;
+
+/*
+ * The process ends in the middle of them.  Others have been told that they are
+ * not to look, and nobody else tells them when they are.
+ */
+static void
+at_exit(int code, Datum arg)
+{
+	if (current == NULL || !current->is_ours)
+		return;
+	current->is_ours = false;
+	b24_lease_end_looks();
+	b24_wake_database(MyDatabaseId);
+}
+
 /*
  * Looks for a delivery's process, to be ended in any case, and before the
  * delivery; in_call as there.
@@ -206,12 +240,16 @@ next_time(const B24Sync *sync, bool look)
 B24Sync *
 b24_sync_new(bool in_call, B24Delivery *delivery)
 {
+	static bool registered = false;
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "bill24 sync",
 												  ALLOCSET_DEFAULT_SIZES);
 	B24Sync    *sync = MemoryContextAllocZero(context, sizeof(B24Sync));
 	MemoryContext old = MemoryContextSwitchTo(context);
 	HASHCTL		info;
 
+	if (!registered)
+		before_shmem_exit(at_exit, (Datum) 0);
+	registered = true;
 	b24_takeup_watch_servers();
 	sync->context = context;
 	sync->delivery = delivery;
@@ -228,6 +266,7 @@ b24_sync_new(bool in_call, B24Delivery *delivery)
 	info.hcxt = context;
 	sync->under_way = hash_create("bill24 customers under way", B24_MAX_STOCK, &info,
 								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	current = sync;
 	MemoryContextSwitchTo(old);
 	return sync;
 }
@@ -287,17 +326,28 @@ b24_sync_in_flight(const B24Sync *sync)
 	return sync->in_flight;
 }
 
-/* Ends it, whatever is in flight; also after an error. */
-void
-b24_sync_end(B24Sync *sync)
+/*
+ * Ends it, whatever is in flight; also after an error.  With wake, the others
+ * of this database learn that one of them is to look; without, the caller sees
+ * to that.  False if it was not this process that looked.
+ */
+bool
+b24_sync_end(B24Sync *sync, bool wake)
 {
+	bool		was_ours = sync->is_ours;
+	bool		had_looks = has_looks(sync);
+
+	current = NULL;
 	MemoryContextDelete(sync->visits);
 	for (B24Destination *d = sync->destinations; d != NULL; d = d->next)
 	{
 		while (d->senders != NULL)
 			b24_sender_release(d, d->senders);
 	}
-	if (sync->is_ours)
+	if (was_ours)
 		b24_lease_end_looks();
+	if (was_ours && had_looks && wake)
+		b24_wake_database(MyDatabaseId);
 	MemoryContextDelete(sync->context);
+	return was_ours;
 }

@@ -209,8 +209,8 @@ leave(B24Delivery *delivery, B24Sync *sync, uint64 seen, B24Leaving leaving, lon
 {
 	if (!b24_roster_leave(seen, leaving, wait_ms))
 		return;
-	if (sync != NULL)
-		b24_sync_end(sync);
+	if (sync != NULL && b24_sync_end(sync, false))
+		b24_roster_hand_over();
 	if (delivery != NULL)
 		b24_delivery_end(delivery);
 	proc_exit(0);
@@ -357,7 +357,7 @@ b24_worker_main(Datum argument)
 	delivery = b24_delivery_new(false);
 	sync = b24_sync_new(false, delivery);
 	deliver(delivery, sync);
-	b24_sync_end(sync);
+	(void) b24_sync_end(sync, true);
 	b24_delivery_end(delivery);
 	proc_exit(0);
 }

@@ -128,4 +128,47 @@ comes($admin, "SELECT min(failures) > 7 FROM bill24.tracked WHERE server = 'fail
 is($admin->ok("SELECT count(*) FROM bill24.look_rate WHERE server = 'failing'"), 0, 'are no rate');
 $admin->ok("SELECT bill24_untrack(" . codes('none', 20) . ", 'failing')");
 
+# ---- the next one looks -----------------------------------------------------------------------
+
+# of two workers, the one that looks is too many
+my $workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'bill24 worker' AND datname = current_database()";
+my $holder = "SELECT l.pid FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE backend_type = 'bill24 worker' AND locktype = 'advisory' AND objsubid = 2424 AND classid = 0 AND objid = 1 AND l.granted";
+$admin->ok('ALTER SYSTEM SET bill24.workers = 2; SELECT pg_reload_conf(); SELECT bill24.wake()');
+comes($admin, $workers, 2, 'two workers');
+for (my $tries = 0; $tries < 4; $tries++)
+{
+	my @pids = split(/\n/, $admin->ok('SELECT pid FROM bill24.worker WHERE database = current_database() AND pid IS NOT NULL'));
+	my $pid = $admin->ok($holder);
+
+	last if @pids == 2 && $pid eq $pids[1];
+	$admin->ok("SELECT pg_terminate_backend($pid)") if $pid ne '';
+	comes($admin, "SELECT count(*) = 2 AND bool_and(pid IS DISTINCT FROM " . ($pid || 0) . ") FROM bill24.worker WHERE database = current_database() AND pid IS NOT NULL", 't', 'who looks is ended: another comes');
+	$since = now();
+	comes($admin, looked_since($since, "sync_code LIKE 'A%'"), 200, 'and looks go on');
+	wait_until('one looks', sub { $admin->ok($holder) ne '' });
+}
+my $owner = $admin->ok($holder);
+$admin->ok('ALTER SYSTEM SET bill24.workers = 1; SELECT pg_reload_conf()');
+comes($admin, $workers, 1, 'one worker');
+isnt($admin->ok("SELECT pid FROM bill24.worker WHERE database = current_database() AND pid IS NOT NULL"), $owner, 'not the one that looked');
+$since = now();
+comes($admin, looked_since($since, "sync_code LIKE 'A%'"), 200, 'looks go on');
+
+# a call looks, and a worker that comes meanwhile does not
+$admin->ok("ALTER SERVER bill24 OPTIONS (SET sync_interval '1h')");
+$admin->ok("ALTER SYSTEM SET bill24.worker_idle_timeout = 0; SELECT pg_reload_conf()");
+comes($admin, $workers, 0, 'nothing is due, and no worker is there');
+$admin->ok("ALTER SYSTEM RESET bill24.worker_idle_timeout; SELECT pg_reload_conf()");
+$sim->post('/_sim/fault', { kind => 'delay', ms => 8000, path => $looks, match => '"A0000007"' });
+$admin->ok("UPDATE bill24.look_group SET next_look_at = now()");
+$other->send('CALL bill24_work()');
+wait_until('it looks', sub { $sim->get('/_sim/stats')->{in_flight} == 1 });
+$admin->ok("ALTER SERVER bill24 OPTIONS (SET sync_interval '2s')");
+becomes($admin, enqueue($admin, 'create_customer', { sync_code => 'job', name => 'job' }), 'done', 'a worker comes');
+comes($admin, "$workers AND clock_timestamp() > backend_start + '2 s'::interval", 1, 'who is not to look');
+ok($other->busy, 'while the call does');
+is($other->wait->{sqlstate}, '00000', 'the call has ended');
+$since = now();
+comes($admin, looked_since($since, "sync_code LIKE 'A%'"), 200, 'the worker goes on where it has ended');
+
 done_testing();
