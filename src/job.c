@@ -454,12 +454,17 @@ deliver(TimestampTz end)
 		{
 			TimestampTz now = GetCurrentTimestamp();
 			bool		in_time = now < end;
+			TimestampTz own;
 			bool		busy;
 			long		wait_ms;
 			long		sync_wait_ms;
 
 			CHECK_FOR_INTERRUPTS();
 			busy = b24_delivery_go_on(delivery, since, in_time, &wait_ms);
+
+			/* what was delivered is looked at, too */
+			own = b24_wake_own();
+			since = Min(since, own);
 			if (b24_sync_go_on(sync, since, in_time && !b24_delivery_is_away(delivery),
 							   &sync_wait_ms))
 				busy = true;

@@ -44,6 +44,9 @@ static Oid	database_pending = InvalidOid;	/* another one, also to be woken */
 static bool afresh_pending = false; /* the extension came or went */
 static bool created_extension = false;	/* some extension, perhaps ours */
 
+/* Since when this process has made work for a worker. */
+static TimestampTz own_since = DT_NOEND;
+
 static void
 bells_init(void *memory)
 {
@@ -86,8 +89,12 @@ at_xact(XactEvent event, void *argument)
 			if (afresh_pending || end_pending)
 				b24_roster_wake(MyDatabaseId, false, afresh_pending, DT_NOBEGIN);
 			else if (wake_pending)
-				b24_roster_wake(MyDatabaseId, false, false,
-								GetCurrentTransactionStartTimestamp());
+			{
+				TimestampTz since = GetCurrentTransactionStartTimestamp();
+
+				own_since = Min(own_since, since);
+				b24_roster_wake(MyDatabaseId, false, false, since);
+			}
 			if (OidIsValid(database_pending))
 				b24_roster_wake(database_pending, false, true, DT_NOBEGIN);
 			break;
@@ -181,6 +188,20 @@ void
 b24_wake_database(Oid database)
 {
 	b24_roster_wake(database, false, false, DT_NOBEGIN);
+}
+
+/*
+ * Since when there may be work that transactions of this process have made;
+ * DT_NOEND if they have not since this was last asked.  For who does the work
+ * of a worker, as workers may not be there to be woken.
+ */
+TimestampTz
+b24_wake_own(void)
+{
+	TimestampTz since = own_since;
+
+	own_since = DT_NOEND;
+	return since;
 }
 
 /* Jobs of this database have finished: whoever waits for one looks again. */

@@ -8,6 +8,8 @@
 #ifndef BILL24_WAKE_H
 #define BILL24_WAKE_H
 
+#include "datatype/timestamp.h"
+
 #include "shared.h"
 
 #define B24_EXTENSION "bill24"
@@ -21,5 +23,6 @@ extern void b24_wake_database_at_commit(Oid database);
 extern void b24_wake_database(Oid database);
 extern void b24_wake_finished(void);
 extern bool b24_wake_wait(long timeout_ms);
+extern TimestampTz b24_wake_own(void);
 
 #endif							/* BILL24_WAKE_H */

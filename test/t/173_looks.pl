@@ -171,4 +171,21 @@ is($other->wait->{sqlstate}, '00000', 'the call has ended');
 $since = now();
 comes($admin, looked_since($since, "sync_code LIKE 'A%'"), 200, 'the worker goes on where it has ended');
 
+# ---- without a worker ---------------------------------------------------------------------------
+
+$_->end foreach $admin, $other;
+$node->stop;
+$node = new_node('plain', preload => 0);
+setup_account($node, $sim, options => {%options});
+$admin = $other = undef;
+connect_again();
+my $unread = 'SELECT count(*) FROM bill24.tracked WHERE read_at IS NULL';
+foreach my $n (1, 20)
+{
+	$admin->ok('SELECT ' . join(', ', map { enqueuing('create_customer', { sync_code => "W$n-$_", name => 'w' }) } 1 .. $n));
+	is($admin->ok('CALL bill24_work()'), $n, "$n delivered by hand");
+	is($admin->ok($unread), 0, 'and looked at');
+}
+is($admin->ok('SELECT count(*) FROM bill24.customer WHERE synced_at IS NOT NULL'), 21, 'all of them');
+
 done_testing();
