@@ -175,13 +175,13 @@ keep_text(const char *text)
 	return text != NULL ? MemoryContextStrdup(context, text) : NULL;
 }
 
-/* A text that a later one replaces. */
+/* A text that a later one replaces; so does none, if it clears. */
 static void
-replace_text(const char **kept, const char *text)
+replace_text(const char **kept, const char *text, bool clears)
 {
 	const char *old = *kept;
 
-	if (text == NULL || (old != NULL && strcmp(old, text) == 0))
+	if (text == NULL ? !clears : old != NULL && strcmp(old, text) == 0)
 		return;
 	*kept = keep_text(text);
 	if (old != NULL)
@@ -204,10 +204,12 @@ note_told(Oid serverid, const B24Told *told)
 	}
 
 	/* first the texts, so that merging has nothing left to take over */
-	replace_text(&note->told.name, told->name);
-	replace_text(&note->told.phone, told->phone);
-	replace_text(&note->told.email, told->email);
-	replace_text(&note->told.remote_id, told->remote_id);
+	replace_text(&note->told.name, told->name, told->creates);
+	replace_text(&note->told.phone, told->phone, told->creates);
+	replace_text(&note->told.email, told->email, told->creates);
+	replace_text(&note->told.remote_id, told->remote_id, false);
+	note->told.creates = note->told.creates || told->creates;
+	later.creates = false;
 	later.name = later.phone = later.email = later.remote_id = NULL;
 	b24_told_merge(&note->told, &later);
 }

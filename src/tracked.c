@@ -72,6 +72,7 @@ b24_told(const B24Endpoint *endpoint, const B24Json *arguments,
 	told->wants = tells != B24_TELLS_READ;
 	told->changed_at = told->wants ? at : DT_NOBEGIN;
 	told->settled_at = tells == B24_TELLS_SETTLED ? at : DT_NOBEGIN;
+	told->creates = tells == B24_TELLS_CREATED;
 	told->sent_at = DT_NOBEGIN;
 	if (tells == B24_TELLS_CREATED || tells == B24_TELLS_UPDATED)
 	{
@@ -96,12 +97,13 @@ b24_told_merge(B24Told *told, const B24Told *later)
 	told->wants = told->wants || later->wants;
 	told->changed_at = Max(told->changed_at, later->changed_at);
 	told->settled_at = Max(told->settled_at, later->settled_at);
+	told->creates = told->creates || later->creates;
 	told->sent_at = Max(told->sent_at, later->sent_at);
-	if (later->name != NULL)
+	if (later->name != NULL || later->creates)
 		told->name = later->name;
-	if (later->phone != NULL)
+	if (later->phone != NULL || later->creates)
 		told->phone = later->phone;
-	if (later->email != NULL)
+	if (later->email != NULL || later->creates)
 		told->email = later->email;
 	if (later->remote_id != NULL)
 		told->remote_id = later->remote_id;
@@ -122,17 +124,17 @@ compare_told(const void *a, const void *b)
 
 enum
 {
-	CODE, OWNER, WANTED_AT, AGAIN_AT, REMOTE_ID, SENT_AT, NAME, PHONE, EMAIL, PLACE, COLUMNS
+	CODE, OWNER, WANTED_AT, AGAIN_AT, REMOTE_ID, SENT_AT, CREATES, NAME, PHONE, EMAIL, PLACE, COLUMNS
 };
 
-#define TOLD "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)" \
-	" AS r(code, owner, wanted_at, again_at, remote_id, sent_at, name, phone, email, place)"
+#define TOLD "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)" \
+	" AS r(code, owner, wanted_at, again_at, remote_id, sent_at, creates, name, phone, email, place)"
 #define TOLD_TYPES {"text", "text[]", "oid[]", "timestamptz[]", "timestamptz[]", "text[]", \
-	"timestamptz[]", "text[]", "text[]", "text[]", "tid[]"}
+	"timestamptz[]", "boolean[]", "text[]", "text[]", "text[]", "tid[]"}
 
 static const Oid column_types[COLUMNS] = {
-	TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
-	TEXTOID, TEXTOID, TIDOID
+	TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, BOOLOID,
+	TEXTOID, TEXTOID, TEXTOID, TIDOID
 };
 
 static void
@@ -176,6 +178,7 @@ fill(Datum *parameters, const char *server, const B24ServerSettings *settings,
 		put_time(&values[AGAIN_AT][i], &nulls[AGAIN_AT][i], again_at);
 		put_text(&values[REMOTE_ID][i], &nulls[REMOTE_ID][i], t->remote_id);
 		put_time(&values[SENT_AT][i], &nulls[SENT_AT][i], t->sent_at);
+		values[CREATES][i] = BoolGetDatum(t->creates);
 		put_text(&values[NAME][i], &nulls[NAME][i], t->name);
 		put_text(&values[PHONE][i], &nulls[PHONE][i], t->phone);
 		put_text(&values[EMAIL][i], &nulls[EMAIL][i], t->email);
@@ -251,11 +254,11 @@ update(const char *server, const B24ServerSettings *settings, B24Told *const *to
 		" owner = CASE WHEN t.failures > 0 THEN r.owner::regrole ELSE t.owner END,"
 		" remote_id = COALESCE(r.remote_id, t.remote_id),"
 		" sent_at = COALESCE(r.sent_at, t.sent_at),"
-		" sent_name = COALESCE(r.name, t.sent_name),"
-		" sent_phone = COALESCE(r.phone, t.sent_phone),"
-		" sent_email = COALESCE(r.email, t.sent_email)"
+		" sent_name = COALESCE(r.name, CASE WHEN NOT r.creates THEN t.sent_name END),"
+		" sent_phone = COALESCE(r.phone, CASE WHEN NOT r.creates THEN t.sent_phone END),"
+		" sent_email = COALESCE(r.email, CASE WHEN NOT r.creates THEN t.sent_email END)"
 		" FROM " TOLD " WHERE t.ctid = r.place AND t.server = $1",
-		11, TOLD_TYPES
+		12, TOLD_TYPES
 	};
 	Datum		values[COLUMNS + 1];
 
@@ -277,7 +280,7 @@ insert(const char *server, const B24ServerSettings *settings, B24Told **told,
 		" SELECT r.code, $1, r.owner::regrole, r.wanted_at, r.again_at, r.remote_id,"
 		"  r.sent_at, r.name, r.phone, r.email"
 		" FROM " TOLD " ON CONFLICT (sync_code, server) DO NOTHING RETURNING sync_code",
-		11, TOLD_TYPES
+		12, TOLD_TYPES
 	};
 	Datum		values[COLUMNS + 1];
 	int			added;

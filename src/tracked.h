@@ -24,7 +24,8 @@ typedef struct B24Told
 	TimestampTz changed_at;		/* if so: when that was known; else DT_NOBEGIN */
 	TimestampTz settled_at;		/* the last payment; DT_NOBEGIN if there is none */
 
-	/* what was sent of it; NULL: nothing, and what was sent before holds */
+	/* what was sent of it; NULL: nothing, and what was sent before holds, */
+	bool		creates;		/* unless it is a new customer */
 	TimestampTz sent_at;		/* DT_NOBEGIN: nothing at all */
 	const char *name;
 	const char *phone;

@@ -60,6 +60,18 @@ delivered('delete_customer', { sync_code => 'A' }, 'a delete');
 comes($admin, "SELECT deleted_at IS NOT NULL FROM bill24.customer WHERE sync_code = 'A'", 't',
 	'the customer is seen to be gone');
 $admin->ok(q{SELECT bill24_request('POST', '/customer/create', '{"sync_code": "B", "name": "b"}')});
+delivered('create_customer', customer('A', name => 'Eve', phone => '099'), 'whoever is created in its place');
+comes($admin, tracked('A', "$sent, read_at > sent_at"), 'Eve,099|t', 'has nothing of it');
+is($admin->ok('SELECT count(*) FROM bill24.drift'), '0', 'nothing differs from what was sent now');
+$sim->post('/_sim/fault', { kind => 'patch', count => -1, path => '/customer/get_customer_detail', match => '"A"',
+	set => { 'data.phone' => '0', 'data.email' => 'e' } });
+$admin->ok("SELECT bill24_refresh('{A}')");
+comes($admin, 'SELECT sync_code, field, sent, remote FROM bill24.drift', 'A|phone|099|0', 'but what is changed there');
+$sim->post('/_sim/clear_faults', {});
+$admin->ok("BEGIN; SELECT bill24_delete_customer('A'); SELECT bill24_create_customer('A', 'Zoe'); COMMIT");
+is($admin->ok(tracked('A', $sent)), 'Zoe', 'by a call, too');
+delivered('delete_customer', { sync_code => 'A' }, 'a delete');
+comes($admin, "SELECT deleted_at IS NOT NULL FROM bill24.customer WHERE sync_code = 'A'", 't', 'again');
 delivered('delete_customer', { sync_code => 'B' }, 'a delete of somebody unknown');
 is($admin->ok(tracked('B', 'count(*)')), '0', 'mirrors nobody');
 
