@@ -300,7 +300,7 @@ b24_feed(const B24Job *job, TimestampTz asked_at)
 
 	/* what is read here goes with the job */
 	old = MemoryContextSwitchTo(job->context);
-	if (b24_told(job->endpoint, job->arguments, job->reply.result, account->userid,
+	if (b24_told(job->endpoint, job->arguments, job->reply.result, account,
 				 GetCurrentTimestamp(), &told))
 	{
 		if (reads && job->endpoint->keeps == B24_KEEPS_NOTHING)
@@ -392,22 +392,6 @@ is_known(const Note *note, const B24Standing *standing,
 }
 
 /*
- * Is the customer that the mirror has another merchant's, who has the same
- * sync_code on the same server?  Of two, the mirror has the first.
- */
-static bool
-is_of_another(const char *server, const Note *note, const B24Standing *standing)
-{
-	const B24Account *account;
-	B24Problem	ignored;
-
-	if (!standing->tracked || standing->owner == note->owner)
-		return false;
-	account = b24_account_of(server, standing->owner, &ignored);
-	return account != NULL && account->number != note->account;
-}
-
-/*
  * Writes notes of one server, at most BATCH; true if the worker has something
  * to do then.  Customers of whom nothing new was learnt are only read.
  */
@@ -433,7 +417,8 @@ write_batch(const char *server, const B24ServerSettings *settings, bool wait,
 		const Note *note = batch[i];
 		const B24Standing *s = &standing[i];
 
-		if (is_of_another(server, note, s))
+		if (s->tracked &&
+			b24_tracked_is_of_another(server, s->owner, note->owner, note->account))
 			continue;
 		if (note->has_told &&
 			(note->told.wants || !s->tracked || (s->failing && s->owner != note->told.owner)))

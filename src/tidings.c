@@ -214,7 +214,7 @@ b24_tidings_tell(B24Destination *server, const B24Outcome *outcomes, int count)
 	{
 		if (strcmp(outcomes[i].state, "done") != 0 ||
 			!b24_told(errand->endpoint, errand->arguments, errand->job->reply.result,
-					  ((const B24Sender *) errand->user)->account->userid, now, &told[n]))
+					  ((const B24Sender *) errand->user)->account, now, &told[n]))
 			continue;
 		if (!due && has_to_wait(untold, &told[n]))
 			waiting[wait_count++] = told[n];

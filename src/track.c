@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "foreign/foreign.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -120,7 +121,7 @@ PG_FUNCTION_INFO_V1(bill24_track);
  * bill24_track(sync_codes text[], server name): has customers mirrored, looked
  * at with the caller's account; returns how many were not mirrored before.  Of
  * the others, those whose looks fail are looked at with the caller's account
- * from now on.  Errors: those of the codes and of the account; 55000 the server
+ * from now on, unless they are another merchant's.  Errors: those of the codes and of the account; 55000 the server
  * option mirror is off.
  */
 Datum
@@ -143,7 +144,7 @@ bill24_track(PG_FUNCTION_ARGS)
 	if (count > 0)
 	{
 		b24_store_open(&store);
-		added = b24_tracked_add(server, account->userid, codes, count, &wanted);
+		added = b24_tracked_add(server, account, codes, count, &wanted);
 		b24_store_close(&store);
 	}
 	if (wanted)
@@ -179,49 +180,68 @@ bill24_refresh(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64((int64) wanted);
 }
 
-/* What calls of this transaction have told of these is void. */
-static void
-forget_notes(Oid serverid, Datum *codes, int count)
+/*
+ * Forgets those that the caller may, and what calls of this transaction have
+ * told of them; returns how many were mirrored.
+ */
+static uint64
+forget(const char *server, Oid serverid, const B24Account *account, Datum *codes, int count)
 {
-	const char **texts = palloc(Max(count, 1) * sizeof(char *));
+	B24Standing *standing = palloc(count * sizeof(B24Standing));
+	const char **texts = palloc(count * sizeof(char *));
+	uint64		removed;
+	int			kept = 0;
+	B24Store	store;
 
 	for (int i = 0; i < count; i++)
 		texts[i] = TextDatumGetCString(codes[i]);
-	b24_feed_forget(serverid, texts, count);
+	b24_store_open(&store);
+	b24_tracked_standing(server, texts, count, standing);
+	for (int i = 0; i < count; i++)
+	{
+		const B24Standing *s = &standing[i];
+
+		if (s->tracked && !has_privs_of_role(store.user, s->owner) &&
+			(account == NULL ||
+			 b24_tracked_is_of_another(server, s->owner, account->userid, account->number)))
+			continue;
+		codes[kept] = codes[i];
+		texts[kept++] = texts[i];
+	}
+	removed = b24_tracked_remove(server, codes, kept);
+	b24_store_close(&store);
+	b24_feed_forget(serverid, texts, kept);
+	return removed;
 }
 
 PG_FUNCTION_INFO_V1(bill24_untrack);
 
 /*
  * bill24_untrack(sync_codes text[], server name): customers are not mirrored
- * any more, and their copies are deleted; returns how many they were.  Of a
- * server that is gone, a role can still untrack what is looked at in its own
- * name, or that of a role it is a member of: nobody else has any business
- * there, since nobody can have USAGE.  Errors: those of the codes, 42501 no
- * USAGE, 42704 no such server, and nothing of it that is the caller's.
+ * any more, and their copies are deleted; returns how many they were.  Those
+ * are left alone that are neither looked at in the name of the caller, or of a
+ * role that it is a member of, nor are customers of the caller's account.  So
+ * who has no account, or if the server is gone, can still untrack the former.
+ * Errors: those of the codes, 42501 no USAGE; with nothing that could be
+ * untracked, those of the account, and 42704 no such server.
  */
 Datum
 bill24_untrack(PG_FUNCTION_ARGS)
 {
 	const char *server = server_argument(fcinfo);
 	Oid			serverid = get_foreign_server_oid(server, true);
+	const B24Account *account = NULL;
 	uint64		removed = 0;
-	B24Store	store;
+	B24Problem	ignored;
+	const char *hint;
 	Datum	   *codes;
 	int			count = read_codes(fcinfo, &codes);
 
 	if (OidIsValid(serverid))
-		require_usage(server);
+		account = b24_account_try(server, &b24_bill24, &ignored, &hint);
 	if (count > 0)
-	{
-		Oid			owner = OidIsValid(serverid) ? InvalidOid : GetUserId();
-
-		b24_store_open(&store);
-		removed = b24_tracked_remove(server, owner, codes, count);
-		b24_store_close(&store);
-		forget_notes(serverid, codes, count);
-	}
-	if (removed == 0 && !OidIsValid(serverid))
-		require_usage(server);
+		removed = forget(server, serverid, account, codes, count);
+	if (removed == 0 && account == NULL)
+		(void) b24_account_open(server, &b24_bill24);
 	PG_RETURN_INT64((int64) removed);
 }

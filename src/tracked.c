@@ -9,6 +9,10 @@
  * tell waits for nobody who has a row locked, since that may be a person's
  * transaction; such rows are left out, and the caller learns which.
  *
+ * Two merchants on one server may have the same sync_code for different
+ * customers.  Of those the mirror has the first: whatever is told or asked for
+ * with another merchant's account is not about it, and changes nothing.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -37,6 +41,23 @@
 
 #define NOW "pg_catalog.clock_timestamp()"
 
+/*
+ * Is a customer that is tracked for that role another merchant's than this
+ * account's, which is that of owner?  Whose role has no account any more is
+ * anybody's.
+ */
+bool
+b24_tracked_is_of_another(const char *server, Oid tracked_for, Oid owner, int64 account)
+{
+	const B24Account *first;
+	B24Problem	ignored;
+
+	if (tracked_for == owner)
+		return false;
+	first = b24_account_of(server, tracked_for, &ignored);
+	return first != NULL && first->number != account;
+}
+
 /* ---- what is told ---- */
 
 /* A member as text of the database; NULL if it is none, or cannot be one. */
@@ -57,7 +78,8 @@ text_of(const B24Json *object, const char *name)
  */
 bool
 b24_told(const B24Endpoint *endpoint, const B24Json *arguments,
-		 const B24Json *result, Oid owner, TimestampTz at, B24Told *told)
+		 const B24Json *result, const B24Account *account, TimestampTz at,
+		 B24Told *told)
 {
 	B24Tells	tells = endpoint->tells;
 
@@ -67,7 +89,8 @@ b24_told(const B24Endpoint *endpoint, const B24Json *arguments,
 	told->sync_code = text_of(arguments, endpoint->key != NULL ? endpoint->key : "sync_code");
 	if (told->sync_code == NULL || told->sync_code[0] == '\0')
 		return false;
-	told->owner = owner;
+	told->owner = account->userid;
+	told->account = account->number;
 	told->registers = tells != B24_TELLS_GONE;
 	told->wants = tells != B24_TELLS_READ;
 	told->changed_at = told->wants ? at : DT_NOBEGIN;
@@ -93,6 +116,7 @@ void
 b24_told_merge(B24Told *told, const B24Told *later)
 {
 	told->owner = later->owner;
+	told->account = later->account;
 	told->registers = told->registers || later->registers;
 	told->wants = told->wants || later->wants;
 	told->changed_at = Max(told->changed_at, later->changed_at);
@@ -109,7 +133,14 @@ b24_told_merge(B24Told *told, const B24Told *later)
 		told->remote_id = later->remote_id;
 }
 
-/* By code, and of one customer in the order in which they were told. */
+/* Is it about the same customer, of the same merchant? */
+static bool
+is_of_same(const B24Told *a, const B24Told *b)
+{
+	return a->account == b->account && strcmp(a->sync_code, b->sync_code) == 0;
+}
+
+/* By code and merchant, and of one customer in the order in which they were told. */
 static int
 compare_told(const void *a, const void *b)
 {
@@ -117,6 +148,8 @@ compare_told(const void *a, const void *b)
 	const B24Told *y = *(B24Told *const *) b;
 	int			order = strcmp(x->sync_code, y->sync_code);
 
+	if (order == 0 && x->account != y->account)
+		order = x->account < y->account ? -1 : 1;
 	return order != 0 ? order : x < y ? -1 : 1;
 }
 
@@ -193,24 +226,27 @@ fill(Datum *parameters, const char *server, const B24ServerSettings *settings,
 /*
  * Locks the rows that are to be changed: those that are to be looked at, and
  * those whose looks fail, if now another role can look.  Moves them to the
- * front, and returns how many they are.
+ * front, and returns how many they are.  What is about another merchant's
+ * customer is dropped, and not counted any more.
  */
 static int
-lock(const char *server, bool wait, B24Told **told, int count)
+lock(const char *server, bool wait, B24Told **told, int *told_count)
 {
-#define LOCK(how) "SELECT r.n::integer, t.ctid" \
+#define LOCK(how) "SELECT r.n::integer, t.ctid, t.owner" \
 	" FROM unnest($2, $3, $4) WITH ORDINALITY AS r(code, owner, wants, n), LATERAL (" \
-	"  SELECT u.ctid FROM bill24.tracked u WHERE u.sync_code = r.code AND u.server = $1" \
+	"  SELECT u.ctid, u.owner::oid FROM bill24.tracked u WHERE u.sync_code = r.code AND u.server = $1" \
 	"  AND (r.wants OR (u.failures > 0 AND u.owner::oid <> r.owner)) FOR UPDATE" how ") t"
 #define LOCK_TYPES {"text", "text[]", "oid[]", "boolean[]"}
 	static B24Statement find = {LOCK(""), 4, LOCK_TYPES};
 	static B24Statement find_unlocked = {LOCK(" SKIP LOCKED"), 4, LOCK_TYPES};
+	int			count = *told_count;
 	Datum	   *codes = palloc(count * sizeof(Datum));
 	Datum	   *owners = palloc(count * sizeof(Datum));
 	Datum	   *wants = palloc(count * sizeof(Datum));
 	B24Told   **others = palloc(count * sizeof(B24Told *));
 	int			other_count = 0;
 	int			position = 0;
+	int			kept = 0;
 	int			found;
 	Datum		values[4];
 
@@ -231,16 +267,23 @@ lock(const char *server, bool wait, B24Told **told, int count)
 	{
 		int			n = DatumGetInt32(b24_store_value(i, 1, NULL)) - 1;
 
+		B24Told    *t = told[n];
+
 		while (position < n)
 			others[other_count++] = told[position++];
-		told[i] = told[position++];
-		told[i]->place = *(ItemPointer) DatumGetPointer(b24_store_value(i, 2, NULL));
+		position++;
+		if (b24_tracked_is_of_another(server, DatumGetObjectId(b24_store_value(i, 3, NULL)),
+									  t->owner, t->account))
+			continue;
+		t->place = *(ItemPointer) DatumGetPointer(b24_store_value(i, 2, NULL));
+		told[kept++] = t;
 	}
 	SPI_freetuptable(SPI_tuptable);
 	while (position < count)
 		others[other_count++] = told[position++];
-	memcpy(told + found, others, other_count * sizeof(B24Told *));
-	return found;
+	memcpy(told + kept, others, other_count * sizeof(B24Told *));
+	*told_count = kept + other_count;
+	return kept;
 }
 
 /* Changes rows that are locked. */
@@ -329,14 +372,13 @@ b24_tracked_told(const char *server, const B24ServerSettings *settings, bool wai
 	qsort(sorted, count, sizeof(B24Told *), compare_told);
 	for (int i = 0; i < count; i++)
 	{
-		if (distinct > 0 &&
-			strcmp(sorted[distinct - 1]->sync_code, sorted[i]->sync_code) == 0)
+		if (distinct > 0 && is_of_same(sorted[distinct - 1], sorted[i]))
 			b24_told_merge(sorted[distinct - 1], sorted[i]);
 		else
 			sorted[distinct++] = sorted[i];
 	}
 
-	found = lock(server, wait, sorted, distinct);
+	found = lock(server, wait, sorted, &distinct);
 	if (found > 0)
 		update(server, settings, sorted, found);
 	rest = sorted + found;
@@ -360,7 +402,7 @@ b24_tracked_told(const char *server, const B24ServerSettings *settings, bool wai
 		found += rest[i]->wants;
 	if (found > 0)
 	{
-		found = lock(server, wait, rest, registering);
+		found = lock(server, wait, rest, &registering);
 		if (found > 0)
 			update(server, settings, rest, found);
 	}
@@ -437,40 +479,47 @@ b24_tracked_standing(const char *server, const char *const *codes, int count,
 /* ---- what a person asks for; the codes are distinct, and in their order ---- */
 
 /*
- * Locks the rows of customers, those with failures only if need be, and returns
- * where they are, an array of places; *found is how many.
+ * Locks the rows of customers and returns where they are, an array of places;
+ * *found is how many.  With an account, only those with failures, unless they
+ * are another merchant's.
  */
 static Datum
-lock_codes(const char *server, Datum codes, bool failing, Oid owner, uint64 *found)
+lock_codes(const char *server, Datum codes, const B24Account *account, uint64 *found)
 {
 	static B24Statement find = {
-		"SELECT t.ctid, t.sync_code FROM unnest($2) AS r(code), LATERAL ("
-		"  SELECT u.ctid, u.sync_code FROM bill24.tracked u"
+		"SELECT t.ctid, t.owner FROM unnest($2) AS r(code), LATERAL ("
+		"  SELECT u.ctid, u.owner::oid FROM bill24.tracked u"
 		"  WHERE u.sync_code = r.code AND u.server = $1 AND (NOT $3 OR u.failures > 0)"
-		"  AND ($4 = 0::oid OR pg_catalog.pg_has_role($4, u.owner::oid, 'USAGE'))"
-		"  FOR UPDATE) t", 4, {"text", "text[]", "boolean", "oid"}
+		"  FOR UPDATE) t", 3, {"text", "text[]", "boolean"}
 	};
-	Datum		values[4];
+	Datum		values[3];
 	Datum	   *places;
+	uint64		locked;
 
 	values[0] = CStringGetTextDatum(server);
 	values[1] = codes;
-	values[2] = BoolGetDatum(failing);
-	values[3] = ObjectIdGetDatum(owner);
-	*found = b24_store_run_latest(&find, values);
-	places = palloc(Max(*found, 1) * sizeof(Datum));
-	for (uint64 i = 0; i < *found; i++)
-		places[i] = b24_store_value(i, 1, NULL);
+	values[2] = BoolGetDatum(account != NULL);
+	locked = b24_store_run_latest(&find, values);
+	places = palloc(Max(locked, 1) * sizeof(Datum));
+	*found = 0;
+	for (uint64 i = 0; i < locked; i++)
+	{
+		if (account == NULL ||
+			!b24_tracked_is_of_another(server, DatumGetObjectId(b24_store_value(i, 2, NULL)),
+									   account->userid, account->number))
+			places[(*found)++] = b24_store_value(i, 1, NULL);
+	}
 	return b24_datum_array(places, NULL, (int) *found, TIDOID);
 }
 
 /*
  * Has customers mirrored, and returns how many of them were not.  Of those
- * that were, the ones whose looks fail are looked at once more, with another
- * role's rights.  *wanted tells whether there is anybody to look at.
+ * that were, the ones whose looks fail are looked at once more, with this
+ * account.  *wanted tells whether there is anybody to look at.
  */
 uint64
-b24_tracked_add(const char *server, Oid owner, Datum *codes, int count, bool *wanted)
+b24_tracked_add(const char *server, const B24Account *account, Datum *codes, int count,
+				bool *wanted)
 {
 	static B24Statement insert = {
 		"INSERT INTO bill24.tracked (sync_code, server, owner, wanted_at)"
@@ -487,11 +536,11 @@ b24_tracked_add(const char *server, Oid owner, Datum *codes, int count, bool *wa
 	uint64		failing = 0;
 
 	values[0] = CStringGetTextDatum(server);
-	values[1] = ObjectIdGetDatum(owner);
+	values[1] = ObjectIdGetDatum(account->userid);
 	values[2] = b24_datum_array(codes, NULL, count, TEXTOID);
 	added = b24_store_run_latest(&insert, values);
 	if (added < (uint64) count)
-		values[0] = lock_codes(server, values[2], true, InvalidOid, &failing);
+		values[0] = lock_codes(server, values[2], account, &failing);
 	if (failing > 0)
 		b24_store_run_latest(&retry, values);
 	*wanted = added + failing > 0;
@@ -506,20 +555,17 @@ b24_tracked_refresh(const char *server, Datum *codes, int count)
 		"UPDATE bill24.tracked t SET" WANT(NOW) " WHERE t.ctid = ANY ($1)", 1, {"tid[]"}
 	};
 	uint64		found;
-	Datum		places = lock_codes(server, b24_datum_array(codes, NULL, count, TEXTOID), false,
-									InvalidOid, &found);
+	Datum		places = lock_codes(server, b24_datum_array(codes, NULL, count, TEXTOID), NULL,
+									&found);
 
 	if (found > 0)
 		b24_store_run_latest(&refresh, &places);
 	return found;
 }
 
-/*
- * Forgets customers and their copies; returns how many.  With an owner, only
- * those that this role may act for.
- */
+/* Forgets customers and their copies; returns how many. */
 uint64
-b24_tracked_remove(const char *server, Oid owner, Datum *codes, int count)
+b24_tracked_remove(const char *server, Datum *codes, int count)
 {
 	static B24Statement forget = {
 		"DELETE FROM bill24.tracked t WHERE t.ctid = ANY ($1)", 1, {"tid[]"}
@@ -537,18 +583,14 @@ b24_tracked_remove(const char *server, Oid owner, Datum *codes, int count)
 		"  WHERE u.sync_code = r.code AND u.server = $1 OFFSET 0) c))", 2, {"text", "text[]"}
 	};
 	uint64		removed;
-	Datum		places = lock_codes(server, b24_datum_array(codes, NULL, count, TEXTOID), false, owner,
-									&removed);
+	Datum		places;
 	Datum		values[2];
-	Datum	   *gone;
 
+	values[0] = CStringGetTextDatum(server);
+	values[1] = b24_datum_array(codes, NULL, count, TEXTOID);
+	places = lock_codes(server, values[1], NULL, &removed);
 	if (removed == 0)
 		return 0;
-	gone = palloc(removed * sizeof(Datum));
-	for (uint64 i = 0; i < removed; i++)
-		gone[i] = b24_store_value(i, 2, NULL);
-	values[0] = CStringGetTextDatum(server);
-	values[1] = b24_datum_array(gone, NULL, (int) removed, TEXTOID);
 	b24_store_run_latest(&forget, &places);
 	b24_store_run_latest(&forget_wallets, values);
 	b24_store_run_latest(&forget_customers, values);

@@ -18,7 +18,8 @@
 typedef struct B24Told
 {
 	const char *sync_code;
-	Oid			owner;			/* whose user mapping it was sent with */
+	Oid			owner;			/* whose user mapping it was sent with, */
+	int64		account;		/* and the number of that account */
 	bool		registers;		/* it is mirrored from now on, if it was not */
 	bool		wants;			/* it has to be looked at */
 	TimestampTz changed_at;		/* if so: when that was known; else DT_NOBEGIN */
@@ -51,20 +52,21 @@ typedef struct B24Standing
 } B24Standing;
 
 extern bool b24_told(const B24Endpoint *endpoint, const B24Json *arguments,
-					 const B24Json *result, Oid owner, TimestampTz at,
-					 B24Told *told);
+					 const B24Json *result, const B24Account *account,
+					 TimestampTz at, B24Told *told);
 extern void b24_told_merge(B24Told *told, const B24Told *later);
+extern bool b24_tracked_is_of_another(const char *server, Oid tracked_for,
+									  Oid owner, int64 account);
 
 /* All of these between b24_store_open and b24_store_close. */
 extern void b24_tracked_told(const char *server, const B24ServerSettings *settings,
 							 bool wait, B24Told *told, int count, int *locked);
 extern void b24_tracked_standing(const char *server, const char *const *codes,
 								 int count, B24Standing *standing);
-extern uint64 b24_tracked_add(const char *server, Oid owner, Datum *codes,
-							  int count, bool *wanted);
+extern uint64 b24_tracked_add(const char *server, const B24Account *account,
+							  Datum *codes, int count, bool *wanted);
 extern uint64 b24_tracked_refresh(const char *server, Datum *codes, int count);
-extern uint64 b24_tracked_remove(const char *server, Oid owner, Datum *codes,
-								 int count);
+extern uint64 b24_tracked_remove(const char *server, Datum *codes, int count);
 extern void b24_tracked_doubt_all(void);
 
 #endif							/* BILL24_TRACKED_H */

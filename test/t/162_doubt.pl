@@ -96,6 +96,41 @@ $admin->ok('SELECT bill24_stat_reset()');
 is($other->ok($balance), '2|10', 'who has the same account is told');
 is($admin->ok("SELECT coalesce(sum(calls), 0) FROM bill24.stat WHERE caller = 'direct'"), '0', 'by the mirror');
 
+# What is told or asked for with another merchant's account is about another
+# customer; a role that has none any more is in nobody's way.
+$other->ok('RESET ROLE');
+$admin->ok(q{CREATE ROLE rival; GRANT USAGE ON FOREIGN SERVER bill24 TO rival;
+	CREATE USER MAPPING FOR rival SERVER bill24 OPTIONS (token '00000000-0000-4000-8000-000000000002',
+		client_id 'rival', secret 's')});
+my $state = q{SELECT owner::text, failures > 0, sent_name FROM bill24.tracked WHERE sync_code = 'C0000006'};
+sub fails_for { $admin->ok("UPDATE bill24.tracked SET owner = '$_[0]', failures = 3, next_look_at = now() + '1 hour'::interval, look_group = NULL WHERE sync_code = 'C0000006'"); }
+fails_for('rival');
+is($admin->ok(q{SELECT bill24_track('{C0000006}')}), '0', "another merchant's customer is there");
+is($admin->ok($state), 'rival|t|', 'and stays his');
+becomes($admin, enqueue($admin, 'update_customer', { sync_code => 'C0000006', name => 'mine' }), 'done', 'a delivery');
+becomes($admin, enqueue($admin, 'update_customer', { sync_code => 'C0000007', name => 'mine' }), 'done', 'and another');
+comes($admin, q{SELECT sent_name FROM bill24.tracked WHERE sync_code = 'C0000007'}, 'mine', 'that is told');
+is($admin->ok($state), 'rival|t|', 'does not tell of it');
+$admin->ok(q{SELECT bill24_update_customer('C0000006', 'mine')});
+is($admin->ok($state), 'rival|t|', 'nor does a call');
+$other->ok('SET ROLE colleague');
+is($other->ok(q{SELECT bill24_untrack('{C0000006,C0000007}')}), '1', 'nor is it forgotten, but one of the same merchant is');
+$other->ok('RESET ROLE');
+is($admin->ok(q{SELECT count(*) FROM bill24.tracked WHERE sync_code IN ('C0000006', 'C0000007')}), '1', 'really');
+$admin->ok('DROP USER MAPPING FOR rival SERVER bill24');
+becomes($admin, enqueue($admin, 'update_customer', { sync_code => 'C0000006', name => 'mine' }), 'done', 'once he has no account');
+comes($admin, $state, qr/^(?!rival).*\|f\|mine$/, 'it is looked at with another');
+fails_for('colleague');
+is($admin->ok(q{SELECT bill24_track('{C0000006}')}), '0', "a colleague's");
+comes($admin, $state, qr/^(?!colleague).*\|f\|mine$/, 'is, too');
+
+# Who has no account at all forgets his own, and those of roles that he is in.
+$admin->ok(q{CREATE ROLE clerk IN ROLE rival; GRANT USAGE ON FOREIGN SERVER bill24 TO clerk});
+$other->ok('SET ROLE clerk');
+is($other->query(q{SELECT bill24_untrack('{C0000006}')})->{sqlstate}, '28000', 'USAGE does not do');
+fails_for('rival');
+is($other->ok(q{SELECT bill24_untrack('{C0000006,C0000008}')}), '1', "but a member of the role forgets its customer");
+
 # ---- operators of others ----------------------------------------------------
 
 $admin->ok(q{CREATE DATABASE trap});
