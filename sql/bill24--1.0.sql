@@ -504,7 +504,26 @@ GRANT SELECT ON bill24.queue TO PUBLIC;
  * changes.  Of a quiet customer a look changes nothing of its own: such
  * customers are looked at in groups, and only the group's row is written.
  */
+
+/*
+ * A dump has bill24.tracked, and neither copies nor groups.  So each mirror that
+ * is made has a number of its own, which a dump does not have: a row of tracked
+ * that bears another was restored, and tells nothing of the copies that are
+ * here.  Whoever restores it, and how, the row itself says so; and the number
+ * goes wherever the copies go, such as with CREATE DATABASE TEMPLATE, a standby
+ * or pg_upgrade.
+ *
+ * Groups are numbered from there on, so that a restored row is never in one.
+ */
+CREATE TABLE bill24.mirror_id (
+	id bigint NOT NULL
+);
+INSERT INTO bill24.mirror_id
+	SELECT pg_catalog.abs(pg_catalog.hashtextextended(pg_catalog.gen_random_uuid()::text, 0::bigint) / 4::bigint);
+COMMENT ON TABLE bill24.mirror_id IS 'the number of this mirror, which no other has';
+
 CREATE SEQUENCE bill24.look_group_id_seq;
+SELECT pg_catalog.setval('bill24.look_group_id_seq', id) FROM bill24.mirror_id;
 CREATE TABLE bill24.look_group (
 	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bill24.look_group_id_seq'),
 	server text COLLATE "C" NOT NULL,
@@ -535,6 +554,7 @@ CREATE TABLE bill24.tracked (
 	look_interval integer,
 	read_at timestamptz,
 	digest bigint,
+	mirror_id bigint,
 	failures integer NOT NULL DEFAULT 0,
 	failed_at timestamptz,
 	sqlstate text COLLATE "C",
@@ -558,6 +578,7 @@ COMMENT ON COLUMN bill24.tracked.again_at IS 'when to look once more, since the 
 COMMENT ON COLUMN bill24.tracked.look_interval IS 'seconds between looks that find nothing new';
 COMMENT ON COLUMN bill24.tracked.read_at IS 'when the answer that the copies are of was asked for; NULL if there was none yet';
 COMMENT ON COLUMN bill24.tracked.digest IS 'of that answer';
+COMMENT ON COLUMN bill24.tracked.mirror_id IS 'the mirror that has the copies; if that is not this one, there was no answer yet';
 COMMENT ON COLUMN bill24.tracked.failures IS 'looks that failed since the last that did not';
 COMMENT ON COLUMN bill24.tracked.sqlstate IS 'of the last look, if it failed';
 COMMENT ON COLUMN bill24.tracked.error IS 'why the last look failed, in words';
@@ -622,13 +643,21 @@ CREATE TABLE bill24.look_rate (
 );
 COMMENT ON TABLE bill24.look_rate IS 'how many customers a second the worker has been reading';
 
--- the time of the last successful look; t and g are rows of tracked and of look_group
+-- a customer that is in no group that is there, nor due by itself, was restored
+CREATE VIEW bill24.looked AS
+SELECT t.sync_code, t.server, t.remote_id, t.failed_at, t.sqlstate, t.error,
+	t.sent_at, t.sent_name, t.sent_phone, t.sent_email,
+	COALESCE(t.next_look_at, g.next_look_at, t.tracked_at) AS next_look_at,
+	CASE WHEN t.mirror_id <> (SELECT m.id FROM bill24.mirror_id m) THEN NULL
+		WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at)
+		ELSE t.read_at END AS synced_at
+FROM bill24.tracked t LEFT JOIN bill24.look_group g ON g.id = t.look_group;
+COMMENT ON VIEW bill24.looked IS 'for the views below: the customers that are mirrored, when each was last looked at with success, and when it is next';
+
 CREATE VIEW bill24.customer AS
-SELECT t.sync_code, t.server, t.remote_id, c.name, c.name_kh, c.phone, c.email, c.changed_at,
-	CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at) ELSE t.read_at END AS synced_at,
+SELECT t.sync_code, t.server, t.remote_id, c.name, c.name_kh, c.phone, c.email, c.changed_at, t.synced_at,
 	c.deleted_at, t.failed_at, t.sqlstate, t.error
-FROM bill24.tracked t
-	LEFT JOIN bill24.look_group g ON g.id = t.look_group
+FROM bill24.looked t
 	LEFT JOIN bill24.customer_copy c ON c.sync_code = t.sync_code AND c.server = t.server;
 COMMENT ON VIEW bill24.customer IS
 'the customers that are mirrored, as the provider had them at synced_at; NULL there until the first look succeeds';
@@ -638,12 +667,9 @@ COMMENT ON COLUMN bill24.customer.deleted_at IS 'when it was first seen to be go
 COMMENT ON COLUMN bill24.customer.error IS 'why the last look failed, if it did: then the data is of an earlier one';
 
 CREATE VIEW bill24.wallet AS
-SELECT w.sync_code, w.server, w.id, w.name, w.balance, w.currency, w.changed_at,
-	CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at) ELSE t.read_at END AS synced_at,
-	w.deleted_at
+SELECT w.sync_code, w.server, w.id, w.name, w.balance, w.currency, w.changed_at, t.synced_at, w.deleted_at
 FROM bill24.wallet_copy w
-	JOIN bill24.tracked t ON t.sync_code = w.sync_code AND t.server = w.server
-	LEFT JOIN bill24.look_group g ON g.id = t.look_group;
+	JOIN bill24.looked t ON t.sync_code = w.sync_code AND t.server = w.server;
 COMMENT ON VIEW bill24.wallet IS
 'the wallets of the customers that are mirrored, as the provider had them at synced_at';
 COMMENT ON COLUMN bill24.wallet.balance IS 'in units of its currency, exactly as the provider tells it';
@@ -668,12 +694,11 @@ SELECT p.server, p.tracked, p.due, p.done, p.failed, r.per_second AS rate, p.old
 	CASE WHEN p.due = 0 THEN NULL
 		WHEN r.per_second > 0::float8 THEN pg_catalog.now() + p.due::float8 / r.per_second * '1 second'::interval END AS estimated_end
 FROM (SELECT t.server, pg_catalog.count(*) AS tracked,
-		pg_catalog.count(*) FILTER (WHERE COALESCE(t.next_look_at, g.next_look_at) <= pg_catalog.now()) AS due,
-		pg_catalog.count(*) FILTER (WHERE t.read_at IS NOT NULL) AS done,
+		pg_catalog.count(*) FILTER (WHERE t.next_look_at <= pg_catalog.now()) AS due,
+		pg_catalog.count(*) FILTER (WHERE t.synced_at IS NOT NULL) AS done,
 		pg_catalog.count(*) FILTER (WHERE t.sqlstate IS NOT NULL) AS failed,
-		pg_catalog.min(CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at)
-			ELSE t.read_at END) AS oldest
-	FROM bill24.tracked t LEFT JOIN bill24.look_group g ON g.id = t.look_group GROUP BY t.server) p
+		pg_catalog.min(t.synced_at) AS oldest
+	FROM bill24.looked t GROUP BY t.server) p
 	LEFT JOIN bill24.look_rate r ON r.server = p.server AND r.noted_at > pg_catalog.now() - '10 seconds'::interval;
 COMMENT ON VIEW bill24.sync_progress IS
 'how far the mirror is, by server; it reads all that is tracked';
@@ -684,16 +709,14 @@ COMMENT ON COLUMN bill24.sync_progress.rate IS 'customers read a second; NULL if
 COMMENT ON COLUMN bill24.sync_progress.estimated_end IS 'when all that is due now will have been looked at, at that rate';
 
 CREATE VIEW bill24.drift AS
-SELECT t.sync_code, t.server, f.field, f.sent, f.remote, t.sent_at,
-	CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at) ELSE t.read_at END AS synced_at
-FROM bill24.tracked t
-	JOIN bill24.customer_copy c ON c.sync_code = t.sync_code AND c.server = t.server
-	LEFT JOIN bill24.look_group g ON g.id = t.look_group,
+SELECT t.sync_code, t.server, f.field, f.sent, f.remote, t.sent_at, t.synced_at
+FROM bill24.looked t
+	JOIN bill24.customer_copy c ON c.sync_code = t.sync_code AND c.server = t.server,
 	LATERAL (VALUES ('name', t.sent_name, c.name), ('phone', t.sent_phone, c.phone),
 		('email', t.sent_email, c.email)) AS f(field, sent, remote)
 WHERE f.sent IS NOT NULL AND f.sent IS DISTINCT FROM f.remote
 	AND c.deleted_at IS NULL
-	AND CASE WHEN t.next_look_at IS NULL THEN greatest(t.read_at, g.looked_at) ELSE t.read_at END > t.sent_at;
+	AND t.synced_at > t.sent_at;
 COMMENT ON VIEW bill24.drift IS
 'customers that are other at the provider than was last sent, by field, as far as they were looked at since';
 

@@ -27,6 +27,7 @@
 #include "mirror.h"
 #include "report.h"
 #include "store.h"
+#include "tracked.h"
 #include "verdict.h"
 
 /* What does not pass soon is not tried again sooner than this. */
@@ -42,6 +43,7 @@ typedef struct Row
 	ItemPointerData place;
 	TimestampTz read_at;		/* also with its group; 0 if never */
 	bool		was_read;		/* there are copies */
+	bool		is_restored;	/* it says so, but that is of another mirror */
 	TimestampTz wanted_at;		/* 0 if nobody did */
 	TimestampTz again_at;		/* 0 if not */
 	TimestampTz next_look_at;	/* 0 if in a group */
@@ -84,7 +86,7 @@ lock_rows(const char *server, const B24Look **looks, int count, Row *rows)
 		"SELECT k.n, t.ctid, GREATEST(t.read_at,"
 		"  (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)),"
 		" t.wanted_at, t.again_at, t.next_look_at, t.look_group, t.digest, t.look_interval,"
-		" t.failures"
+		" t.failures, " B24_IS_RESTORED
 		" FROM unnest($2, $3) AS k(n, code), LATERAL ("
 		"  SELECT u.ctid, u.* FROM bill24.tracked u"
 		"  WHERE u.sync_code = k.code AND u.server = $1 FOR UPDATE SKIP LOCKED) t",
@@ -127,6 +129,14 @@ lock_rows(const char *server, const B24Look **looks, int count, Row *rows)
 		if (isnull)
 			row->interval_s = 0;
 		row->failures = DatumGetInt32(b24_store_value(i, 10, NULL));
+		row->is_restored = DatumGetBool(b24_store_value(i, 11, NULL));
+		if (row->is_restored)
+		{
+			row->read_at = 0;
+			row->was_read = false;
+			row->has_digest = false;
+			row->interval_s = 0;
+		}
 	}
 	return found;
 }
@@ -223,6 +233,21 @@ has_wallets(const char *server, const char *sync_code)
 	return b24_store_run_latest(&find, values) > 0;
 }
 
+/* Is there a copy of a restored customer, since somebody has restored that, too? */
+static bool
+has_copy(const char *server, const char *sync_code)
+{
+	static B24Statement find = {
+		"SELECT FROM bill24.customer_copy WHERE sync_code = $1 AND server = $2",
+		2, {"text", "text"}
+	};
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(sync_code);
+	values[1] = CStringGetTextDatum(server);
+	return b24_store_run_latest(&find, values) > 0;
+}
+
 /* What a look changes; false if nothing. */
 static bool
 apply(const char *server, Row *row, const B24ServerSettings *settings, bool may_group,
@@ -278,7 +303,8 @@ write_copies(const char *server, Row *const *rows, int count)
 		if (!rows[i]->news || rows[i]->look->keep != NULL)
 			continue;
 		looks[n] = rows[i]->look;
-		known[n++] = rows[i]->was_read;
+		known[n++] = rows[i]->was_read ||
+			(rows[i]->is_restored && has_copy(server, rows[i]->look->sync_code));
 	}
 	if (n > 0)
 		b24_copies_write(server, looks, known, n);
@@ -317,7 +343,8 @@ write_rows(Row *const *rows, int count, TimestampTz now)
 	static B24Statement write = {
 		"UPDATE bill24.tracked t SET next_look_at = r.b, look_group = r.c, again_at = r.d,"
 		" look_interval = r.e, read_at = r.f, digest = r.g, failures = r.h, failed_at = r.i,"
-		" sqlstate = r.j, error = r.k, remote_id = COALESCE(r.l, t.remote_id)"
+		" sqlstate = r.j, error = r.k, remote_id = COALESCE(r.l, t.remote_id),"
+		" mirror_id = " B24_MIRROR_ID
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 		"  AS r(a, b, c, d, e, f, g, h, i, j, k, l) WHERE t.ctid = r.a",
 		12, {"tid[]", "timestamptz[]", "bigint[]", "timestamptz[]", "integer[]",

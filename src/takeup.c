@@ -13,10 +13,15 @@
 
 #include "agenda.h"
 #include "backlog.h"
+#include "home.h"
 #include "ledger.h"
 #include "lease.h"
 #include "lookgroup.h"
 #include "takeup.h"
+#include "tracked.h"
+
+/* So many restored customers are taken out of groups of another mirror at once. */
+#define MAX_RELEASED 10000
 
 /* Prepared ahead of what is in flight, at least. */
 #define MIN_STOCK 8
@@ -270,6 +275,17 @@ shorten_plans(B24Sync *sync)
 	return all;
 }
 
+/* Nobody is looked at from a copy; who adopts it wakes us. */
+static void
+stay_away(B24Sync *sync)
+{
+	for (B24Site *s = sync->sites; s != NULL; s = s->next)
+	{
+		s->more = false;
+		s->next_look_at = DT_NOEND;
+	}
+}
+
 /* Is there news of what is due? */
 void
 b24_takeup_heed_news(B24Sync *sync)
@@ -291,6 +307,17 @@ b24_takeup_heed_news(B24Sync *sync)
 	if (sync->shorten_again)
 		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
 											   b24_now_ms() + B24_LOCKED_EVERY_MS);
+	if (sync->is_ours && (sync->since == DT_NOBEGIN || !was_ours))
+	{
+		/* a dump may have been restored since we started */
+		if (!b24_home_is_here())
+		{
+			stay_away(sync);
+			return;
+		}
+		if (b24_tracked_release_restored(MAX_RELEASED) >= MAX_RELEASED)
+			sync->look_over_at_ms = b24_now_ms();
+	}
 	for (B24Site *s = sync->sites; s != NULL; s = s->next)
 	{
 		if (sync->since != DT_NOEND)

@@ -439,7 +439,7 @@ b24_tracked_standing(const char *server, const char *const *codes, int count,
 		" CASE WHEN t.next_look_at IS NULL THEN GREATEST(t.read_at,"
 		"  (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group))"
 		"  ELSE t.read_at END,"
-		" t.wanted_at, t.digest, t.failures > 0, t.remote_id IS NOT NULL"
+		" t.wanted_at, t.digest, t.failures > 0, t.remote_id IS NOT NULL, " B24_IS_RESTORED
 		" FROM unnest($2) WITH ORDINALITY AS r(code, n), LATERAL ("
 		"  SELECT * FROM bill24.tracked u"
 		"  WHERE u.sync_code = r.code AND u.server = $1 OFFSET 0) t",
@@ -472,6 +472,11 @@ b24_tracked_standing(const char *server, const char *const *codes, int count,
 		s->has_digest = !isnull;
 		s->failing = DatumGetBool(b24_store_value(i, 6, NULL));
 		s->has_remote_id = DatumGetBool(b24_store_value(i, 7, NULL));
+		if (DatumGetBool(b24_store_value(i, 8, NULL)))
+		{
+			s->read_at = DT_NOBEGIN;
+			s->has_digest = false;
+		}
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -610,8 +615,30 @@ b24_tracked_doubt_all(void)
 		"   WHERE c.sync_code = t.sync_code AND c.server = t.server)"
 		"  THEN CASE WHEN t.look_group IS NULL THEN t.read_at ELSE GREATEST(t.read_at,"
 		"   (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)) END END,"
-		" look_group = NULL, digest = NULL"
+		" look_group = NULL, digest = NULL, mirror_id = " B24_MIRROR_ID
 	};
 
 	b24_store_run_latest(&doubt, NULL);
+}
+
+/*
+ * Restored customers that were quiet wait for a group that is not here: they
+ * are looked at by themselves, now.  At most limit of them; returns how many.
+ * For the process that looks; two steps in an index if there are none.  What
+ * somebody has locked is left to the next time.
+ */
+int
+b24_tracked_release_restored(int limit)
+{
+#define STRAYS(behind) "ARRAY(SELECT t.ctid FROM bill24.tracked t" \
+	" WHERE t.look_group " behind " LIMIT $1 FOR UPDATE SKIP LOCKED)"
+	static B24Statement release = {
+		"UPDATE bill24.tracked t SET next_look_at = " NOW ", look_group = NULL"
+		" WHERE t.ctid = ANY (" STRAYS("<= " B24_MIRROR_ID)
+		"  || " STRAYS("> (SELECT s.last_value FROM bill24.look_group_id_seq s)") ")",
+		1, {"integer"}
+	};
+	Datum		value = Int32GetDatum(limit);
+
+	return (int) b24_store_run_latest(&release, &value);
 }

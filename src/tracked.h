@@ -12,6 +12,13 @@
 #include "endpoint.h"
 
 /*
+ * Was t, a row of bill24.tracked, restored from a dump?  Then there are no
+ * copies of it here, whatever it says, and not the group that it names.
+ */
+#define B24_IS_RESTORED "COALESCE(t.mirror_id <> " B24_MIRROR_ID ", false)"
+#define B24_MIRROR_ID "(SELECT m.id FROM bill24.mirror_id m)"
+
+/*
  * What calls and deliveries tell about a customer.  Several of one customer
  * become one; texts are in the database's encoding.
  */
@@ -68,5 +75,6 @@ extern uint64 b24_tracked_add(const char *server, const B24Account *account,
 extern uint64 b24_tracked_refresh(const char *server, Datum *codes, int count);
 extern uint64 b24_tracked_remove(const char *server, Datum *codes, int count);
 extern void b24_tracked_doubt_all(void);
+extern int	b24_tracked_release_restored(int limit);
 
 #endif							/* BILL24_TRACKED_H */

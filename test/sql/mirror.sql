@@ -20,7 +20,7 @@ SET timezone = 'UTC';
 CREATE VIEW relation AS
 	SELECT c.oid, c.relname, c.relkind, c.relacl FROM pg_class c
 	WHERE c.relnamespace = 'bill24'::regnamespace AND c.relkind IN ('r', 'v', 'S') AND c.relname ~
-		'^(look_group|tracked|customer|customer_copy|wallet|wallet_copy|wallet_change|look_rate|freshness|sync_progress|drift)';
+		'^(look_group|looked|mirror_id|tracked|customer|customer_copy|wallet|wallet_copy|wallet_change|look_rate|freshness|sync_progress|drift)';
 SELECT r.relname, r.relkind, string_agg(attname || ' ' || format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' not null' ELSE '' END, ', ' ORDER BY attnum) AS columns
 FROM relation r JOIN pg_attribute a ON attrelid = r.oid AND attnum > 0 AND NOT attisdropped AND relkind <> 'S'
 GROUP BY 1, 2 ORDER BY relname COLLATE "C";

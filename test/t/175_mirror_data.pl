@@ -1,0 +1,113 @@
+
+# What the mirror keeps: copies after a restore in place, and what calls that are
+# written while the worker looks must not leave behind.
+
+use strict;
+use warnings;
+
+use Bill24Outbox;
+use Bill24Session;
+use Bill24Test;
+use Test::More;
+
+my $sim = start_simulator();
+my $node = new_node('main');
+my $admin;
+
+$node->safe_psql('postgres', 'CREATE DATABASE orig');
+setup_account($node, $sim, database => 'orig', options => { mirror => 'true', retry_delay => '20ms', circuit_failures => 0, sync_interval => '1h' });
+sub connect_again { $admin = Bill24Session->new($node, database => 'orig'); return; }
+connect_again();
+
+# ---- a restore -----------------------------------------------------------------
+
+my $there = "SELECT (SELECT string_agg(concat_ws(',', sync_code, name, name_kh, phone, email), ';' ORDER BY sync_code) FROM bill24.customer WHERE synced_at IS NOT NULL),
+	(SELECT string_agg(concat_ws(',', sync_code, id, name, balance, currency), ';' ORDER BY sync_code, id) FROM bill24.wallet WHERE deleted_at IS NULL)";
+my $changes = 'SELECT sync_code, number, old_balance, new_balance FROM bill24.wallet_change ORDER BY number';
+my $dir = Bill24Session::scratch();
+
+$sim->post('/_sim/seed', { prefix => 'C', count => 70, balance => 10, wallets => 2 });
+$admin->ok("SELECT bill24_track(array(SELECT 'C' || to_char(n, 'FM0000000') FROM generate_series(1, 70) n))");
+comes($admin, 'SELECT count(look_group) FROM bill24.tracked', 70, 'customers in groups');
+
+# The groups are there again, and nobody waits for one that is not.
+sub all_is_well
+{
+	my ($how, $all, $noted) = @_;
+
+	comes($admin, 'SELECT due, done, failed, (SELECT count(*) >= 60 FROM bill24.tracked WHERE look_group IS NOT NULL) FROM bill24.sync_progress', '0|70|0|t', "$how: all are read");
+	is($admin->ok($there), $all, "$how: and all is there");
+	is($admin->ok($changes), $noted, "$how: what was not there is no change");
+	is($admin->ok('SELECT count(*) FROM bill24.tracked t WHERE look_group IS NOT NULL AND NOT EXISTS (SELECT FROM bill24.look_group g WHERE g.id = t.look_group)'), 0, "$how: groups are there");
+	return;
+}
+
+sub run
+{
+	my (@command) = @_;
+
+	return is(system(@command), 0, $command[0]);
+}
+
+foreach my $how ('DROP EXTENSION', 'pg_restore --clean', 'unnoticed')
+{
+	# two are looked at alone
+	$sim->post('/_sim/topup', { sync_code => $_, amount => 5 }) foreach 'C0000001', 'C0000002';
+	my $known = $admin->ok($changes);
+	$admin->ok("SELECT bill24_refresh('{C0000001,C0000002}')");
+	comes($admin, 'SELECT count(*) FROM bill24.wallet_change', 2 + ($known =~ tr/\n//) + ($known ne ''), "$how: two change");
+	comes($admin, 'SELECT count(*) >= 60 FROM bill24.tracked WHERE look_group IS NOT NULL', 't', "$how: the others are in groups");
+	$admin->ok("ALTER SERVER bill24 OPTIONS (SET mirror 'false')");
+	my $all = $admin->ok($there);
+	my $noted = $admin->ok($changes);
+	my $old_groups = $admin->ok('SELECT max(id) FROM bill24.look_group');
+
+	if ($how eq 'DROP EXTENSION')
+	{
+		run('pg_dump', '-f', "$dir/dump.sql", '-d', $node->connstr('orig'));
+		$admin->ok('DROP EXTENSION bill24 CASCADE; DROP SCHEMA IF EXISTS bill24 CASCADE');
+		$admin->end;
+		run('psql', '-X', '-q', '-o', '/dev/null', '-f', "$dir/dump.sql", '-d', $node->connstr('orig'));
+	}
+	elsif ($how eq 'pg_restore --clean')
+	{
+		run('pg_dump', '-Fc', '-f', "$dir/dump.bin", '-d', $node->connstr('orig'));
+		$admin->end;
+		run('pg_restore', '--clean', '-d', $node->connstr('orig'), "$dir/dump.bin");
+	}
+	else
+	{
+		# what a restore comes to, where nothing else could tell that it was one
+		$admin->ok(q{BEGIN; DELETE FROM bill24.wallet_copy; DELETE FROM bill24.customer_copy; DELETE FROM bill24.look_group;
+			UPDATE bill24.mirror_id SET id = id / 2; SELECT setval('bill24.look_group_id_seq', id) FROM bill24.mirror_id; COMMIT});
+		$admin->end;
+	}
+	connect_again();
+	is($admin->ok('SELECT count(read_at), count(digest), (SELECT count(*) FROM bill24.customer_copy) FROM bill24.tracked'),
+		'70|70|0', "$how: what is restored tells of what is not there");
+	is($admin->ok('SELECT count(*), count(synced_at) FROM bill24.customer'), '70|0', "$how: but is not believed");
+	is($admin->ok('SELECT due >= 60, done FROM bill24.sync_progress'), 't|0', "$how: and is due");
+	isnt($admin->ok('SELECT id / 1000 FROM bill24.mirror_id'), int($old_groups / 1000), "$how: groups have other numbers");
+	$admin->ok("ALTER SERVER bill24 OPTIONS (SET mirror 'true'); SELECT bill24.wake()");
+	$admin->ok('SELECT bill24_adopt_outbox()') if comes_true(sub { $admin->ok('SELECT state FROM bill24.worker WHERE database = current_database()') eq 'away' }, 1);
+
+	# whoever is looked at alone is not due yet; a call or a person may be earlier
+	$admin->ok("SELECT bill24_refresh('{C0000001,C0000050}')");
+	$admin->ok("SELECT bill24_get_customer('C0000002')");
+	all_is_well($how, $all, $noted);
+	$sim->post('/_sim/topup', { sync_code => 'C0000050', amount => 1 });
+	$admin->ok("SELECT bill24_refresh('{C0000050}')");
+	comes($admin, "SELECT count(*) FROM bill24.wallet_change WHERE sync_code = 'C0000050'", 1 + (() = $known =~ /C0000050/g), "$how: what changes from then on is a change");
+}
+
+# Copies that somebody has restored, too, are what changes are told against.
+$admin->ok(q{UPDATE bill24.mirror_id SET id = id / 2; SELECT setval('bill24.look_group_id_seq', id) FROM bill24.mirror_id;
+	UPDATE bill24.wallet_copy SET balance = 1 WHERE sync_code = 'C0000003' AND currency = 'KHR'});
+my $number = $admin->ok('SELECT max(number) FROM bill24.wallet_change');
+$admin->ok("SELECT bill24_refresh('{C0000003,C0000004}')");
+comes($admin, "SELECT count(*) FROM bill24.customer WHERE synced_at IS NOT NULL AND sync_code IN ('C0000003', 'C0000004')", 2, 'restored with copies');
+is($admin->ok("SELECT sync_code, old_balance, new_balance FROM bill24.wallet_change WHERE number > $number"), 'C0000003|1|10', 'only what differs is a change');
+
+$admin->end;
+$node->stop;
+done_testing();
