@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "storage/itemptr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/numeric.h"
@@ -26,8 +27,8 @@
 
 #define CHANNEL "bill24_wallet"
 
-/* One notification each for so many changes of a transaction, else one for all. */
-#define MAX_NOTIFICATIONS 100
+/* From there on the server warns that its queue fills. */
+#define MAX_QUEUE_USAGE 0.5
 
 /* A payload must be shorter than async.c's limit, which it does not export. */
 #define MAX_PAYLOAD 7900
@@ -254,17 +255,19 @@ append_text(StringInfo out, const char *name, const B24Column *column, int i)
 		escape_json(out, TextDatumGetCString(column->values[i]));
 }
 
-/* Tells who listens of each change, or of how many there were. */
+/* Keeps the changes until all of the transaction are there. */
 static void
-notify(const Batch *batch)
+gather(const Batch *batch, B24News *news)
 {
 	const B24Column *c = batch->change;
-	StringInfoData payload;
+	MemoryContext old = MemoryContextSwitchTo(news->context);
 
-	initStringInfo(&payload);
-	for (int i = 0; i < c[0].count && c[0].count <= MAX_NOTIFICATIONS; i++)
+	for (int i = 0; i < c[0].count && !news->too_long &&
+		 news->count + i < B24_MAX_NEWS; i++)
 	{
-		resetStringInfo(&payload);
+		StringInfoData payload;
+
+		initStringInfo(&payload);
 		appendStringInfoString(&payload, "{\"server\":");
 		escape_json(&payload, batch->server);
 		append_text(&payload, "sync_code", &c[0], i);
@@ -273,27 +276,55 @@ notify(const Batch *batch)
 		append_number(&payload, "old_balance", &c[3], i);
 		append_number(&payload, "new_balance", &c[4], i);
 		appendStringInfoChar(&payload, '}');
-		if (payload.len > MAX_PAYLOAD)
-			break;
-		Async_Notify(CHANNEL, payload.data);
-		if (i == c[0].count - 1)
-			return;
+		news->too_long = payload.len > MAX_PAYLOAD;
+		news->payloads[news->count + i] = payload.data;
 	}
-	if (c[0].count == 0)
+	news->count += c[0].count;
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Tells who listens of each change, or of how many there were.  If somebody
+ * listens and does not read, nobody is told any more before it comes to an
+ * error at COMMIT: that the queue is full is not to stop those who pay.
+ */
+void
+b24_copies_tell(const char *server, const B24News *news)
+{
+	StringInfoData payload;
+
+	if (news->count == 0)
 		return;
-	resetStringInfo(&payload);
+	if (DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE)) > MAX_QUEUE_USAGE)
+	{
+		ereport(WARNING,
+				(errmsg("%d changes of balances are not told of, since the queue of NOTIFY is half full",
+						news->count),
+				 errdetail("They are in bill24.wallet_change."),
+				 errhint("A session that listens must end its transaction before it is told anything.")));
+		return;
+	}
+	if (news->count <= B24_MAX_NEWS && !news->too_long)
+	{
+		for (int i = 0; i < news->count; i++)
+			Async_Notify(CHANNEL, news->payloads[i]);
+		return;
+	}
+	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"server\":");
-	escape_json(&payload, batch->server);
-	appendStringInfo(&payload, ",\"changes\":%d}", c[0].count);
+	escape_json(&payload, server);
+	appendStringInfo(&payload, ",\"changes\":%d}", news->count);
 	Async_Notify(CHANNEL, payload.data);
 }
 
 /*
  * Writes what these looks saw, each of a customer of its own whose row in
- * bill24.tracked is locked.  known tells whose copies there may be.
+ * bill24.tracked is locked.  known tells whose copies there may be.  Changes
+ * are added to the news, for b24_copies_tell.
  */
 void
-b24_copies_write(const char *server, const B24Look **looks, const bool *known, int count)
+b24_copies_write(const char *server, const B24Look **looks, const bool *known, int count,
+				 B24News *news)
 {
 	static B24Statement put_customers = {
 		"INSERT INTO bill24.customer_copy AS c"
@@ -359,5 +390,5 @@ b24_copies_write(const char *server, const B24Look **looks, const bool *known, i
 	run(&bury_customers, server, batch.gone, lengthof(gone_types));
 	run(&put_wallets, server, batch.wallet, lengthof(wallet_types));
 	run(&put_changes, server, batch.change, lengthof(change_types));
-	notify(&batch);
+	gather(&batch, news);
 }

@@ -11,6 +11,7 @@
 #include "mirror.h"
 
 extern void b24_copies_write(const char *server, const B24Look **looks,
-							 const bool *known, int count);
+							 const bool *known, int count, B24News *news);
+extern void b24_copies_tell(const char *server, const B24News *news);
 
 #endif							/* BILL24_COPIES_H */

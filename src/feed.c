@@ -26,6 +26,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "copies.h"
 #include "feed.h"
 #include "mirror.h"
 #include "store.h"
@@ -397,7 +398,7 @@ is_known(const Note *note, const B24Standing *standing,
  */
 static bool
 write_batch(const char *server, const B24ServerSettings *settings, bool wait,
-			Note *const *batch, int count)
+			Note *const *batch, int count, B24News *news)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	B24Standing *standing = palloc(count * sizeof(B24Standing));
@@ -407,7 +408,6 @@ write_batch(const char *server, const B24ServerSettings *settings, bool wait,
 	int			told_count = 0;
 	int			look_count = 0;
 	int			locked = 0;
-	B24Written	written;
 
 	for (int i = 0; i < count; i++)
 		codes[i] = batch[i]->key.code;
@@ -436,7 +436,7 @@ write_batch(const char *server, const B24ServerSettings *settings, bool wait,
 						locked),
 				 errhint(FEED_HINT)));
 	if (look_count > 0 && !is_preparing)
-		b24_mirror_write(server, settings, looks, look_count, false, &written);
+		b24_mirror_write_calls(server, settings, looks, look_count, news);
 	return told_count > 0 || look_count > 0;
 }
 
@@ -448,6 +448,7 @@ write_server(Oid serverid, bool wait, Note *const *sorted, int count)
 	MemoryContext scratch;
 	MemoryContext old;
 	B24ServerSettings settings;
+	B24News		news = {.context = CurrentMemoryContext};
 	bool		wake = false;
 
 	if (server == NULL || !b24_server_settings(server->servername, &settings) ||
@@ -464,13 +465,14 @@ write_server(Oid serverid, bool wait, Note *const *sorted, int count)
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		if (write_batch(server->servername, &settings, wait, sorted + done,
-						Min(BATCH, count - done)))
+						Min(BATCH, count - done), &news))
 			wake = true;
 		b24_store_close(&store);
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
+	b24_copies_tell(server->servername, &news);
 	return wake;
 }
 

@@ -290,7 +290,7 @@ apply(const char *server, Row *row, const B24ServerSettings *settings, bool may_
 }
 
 static void
-write_copies(const char *server, Row *const *rows, int count)
+write_copies(const char *server, Row *const *rows, int count, B24News *news)
 {
 	const B24Look **looks = palloc(Max(count, 1) * sizeof(B24Look *));
 	bool	   *known = palloc(Max(count, 1) * sizeof(bool));
@@ -307,7 +307,7 @@ write_copies(const char *server, Row *const *rows, int count)
 			(rows[i]->is_restored && has_copy(server, rows[i]->look->sync_code));
 	}
 	if (n > 0)
-		b24_copies_write(server, looks, known, n);
+		b24_copies_write(server, looks, known, n, news);
 }
 
 static void
@@ -397,15 +397,10 @@ write_rows(Row *const *rows, int count, TimestampTz now)
 	b24_store_run_latest(&write, values);
 }
 
-/*
- * Writes what looks at customers of one server have found, each customer once.
- * Those that are not tracked are left alone.  With may_group, quiet ones go
- * into groups, which is for the worker that looks.  Between b24_store_open and
- * b24_store_close.
- */
-void
-b24_mirror_write(const char *server, const B24ServerSettings *settings,
-				 const B24Look *looks, int count, bool may_group, B24Written *written)
+/* With may_group, quiet ones go into groups. */
+static void
+write_looks(const char *server, const B24ServerSettings *settings, const B24Look *looks,
+			int count, bool may_group, B24News *news, B24Written *written)
 {
 	const B24Look **sorted = palloc(Max(count, 1) * sizeof(B24Look *));
 	Row		   *rows = palloc(Max(count, 1) * sizeof(Row));
@@ -440,6 +435,31 @@ b24_mirror_write(const char *server, const B24ServerSettings *settings,
 	if (changed_count == 0)
 		return;
 	join_groups(server, settings, changed, changed_count);
-	write_copies(server, changed, changed_count);
+	write_copies(server, changed, changed_count, news);
 	write_rows(changed, changed_count, now);
+}
+
+/*
+ * Writes what the worker's looks at customers of one server have found, each
+ * customer once, and tells of changes.  Those that are not tracked are left
+ * alone.  Between b24_store_open and b24_store_close.
+ */
+void
+b24_mirror_write(const char *server, const B24ServerSettings *settings,
+				 const B24Look *looks, int count, B24Written *written)
+{
+	B24News		news = {.context = CurrentMemoryContext};
+
+	write_looks(server, settings, looks, count, true, &news, written);
+	b24_copies_tell(server, &news);
+}
+
+/* The same for what calls have found; the changes are added to the news. */
+void
+b24_mirror_write_calls(const char *server, const B24ServerSettings *settings,
+					   const B24Look *looks, int count, B24News *news)
+{
+	B24Written	ignored;
+
+	write_looks(server, settings, looks, count, false, news, &ignored);
 }

@@ -48,8 +48,21 @@ typedef struct B24Written
 	int			skipped;		/* somebody has them locked */
 } B24Written;
 
+/* So many changes of balances in a transaction are told of one by one. */
+#define B24_MAX_NEWS 100
+
+/* The changes of a server's balances that a transaction has seen so far. */
+typedef struct B24News
+{
+	MemoryContext context;		/* for the payloads */
+	int			count;
+	bool		too_long;		/* a payload was: only their number can be told */
+	const char *payloads[B24_MAX_NEWS]; /* of the first */
+} B24News;
+
 extern void b24_mirror_write(const char *server, const B24ServerSettings *settings,
-							 const B24Look *looks, int count, bool may_group,
-							 B24Written *written);
+							 const B24Look *looks, int count, B24Written *written);
+extern void b24_mirror_write_calls(const char *server, const B24ServerSettings *settings,
+								   const B24Look *looks, int count, B24News *news);
 
 #endif							/* BILL24_MIRROR_H */

@@ -60,8 +60,7 @@ write_looks(B24Sync *sync, B24Site *site, B24Visit *first, int count)
 		visit->left_alone = false;
 		looks[i] = visit->look;
 	}
-	b24_mirror_write(site->server->name, &site->server->settings, looks, count, true,
-					 &written);
+	b24_mirror_write(site->server->name, &site->server->settings, looks, count, &written);
 	site->next_look_at = Min(site->next_look_at, written.next_look_at);
 	site->due_again_at = Min(site->due_again_at, written.next_look_at);
 

@@ -108,6 +108,47 @@ $admin->ok("SELECT bill24_refresh('{C0000003,C0000004}')");
 comes($admin, "SELECT count(*) FROM bill24.customer WHERE synced_at IS NOT NULL AND sync_code IN ('C0000003', 'C0000004')", 2, 'restored with copies');
 is($admin->ok("SELECT sync_code, old_balance, new_balance FROM bill24.wallet_change WHERE number > $number"), 'C0000003|1|10', 'only what differs is a change');
 
-$admin->end;
+# ---- what calls of one transaction find ------------------------------------------
+
+# The payloads that a session which listens was sent; a statement has them read.
+sub payloads { return $_[0]->ok('SELECT') =~ /^Asynchronous notification "bill24_wallet" with payload "(.*)" received/mg; }
+
+my $listener = Bill24Session->new($node, database => 'orig');
+$listener->ok('LISTEN bill24_wallet');
+$sim->post('/_sim/seed', { prefix => 'D', count => 600, balance => 10 });
+my $read = "SELECT count(bill24_get_customer('D' || to_char(n, 'FM0000000'))) FROM generate_series(1, %d) n";
+$admin->ok(sprintf($read, 600));
+$sim->post('/_sim/topup', { sync_code => sprintf('D%07d', $_), amount => 1 }) foreach 1 .. 600;
+$admin->ok(sprintf($read, 600));
+my @told;
+wait_until('changes are told', sub { push @told, payloads($listener); scalar @told });
+is("@told", '{"server":"bill24","changes":600}', 'many changes of a transaction: how many, once');
+$sim->post('/_sim/topup', { sync_code => sprintf('D%07d', $_), amount => 1 }) foreach 1 .. 100;
+@told = ();
+$admin->ok(sprintf($read, 600));
+wait_until('changes are told', sub { push @told, payloads($listener); @told >= 100 });
+is(scalar(grep { /"old_balance":11,"new_balance":12\}$/ } @told), 100, 'a hundred: each');
+
+# Whoever listens and does not read fills the queue, which no commit fails of.
+SKIP:
+{
+	skip 'the queue is too large to be filled', 3 if $node->safe_psql('postgres', 'SHOW server_version_num') < 170000;
+	$node->append_conf('postgresql.conf', 'max_notify_queue_pages = 64');
+	$admin->end;
+	$listener->end;
+	$node->restart;
+	connect_again();
+	$listener = Bill24Session->new($node, database => 'orig');
+	$listener->ok('LISTEN bill24_wallet; LISTEN other; BEGIN');
+	$admin->ok("SELECT pg_notify('other', repeat('x', 7000) || n) FROM generate_series(1, 40) n");
+	cmp_ok($admin->ok('SELECT pg_notification_queue_usage()'), '>', 0.5, 'the queue fills');
+	$sim->post('/_sim/topup', { sync_code => 'D0000001', amount => 1 });
+	my $told = $admin->query("SELECT bill24_get_customer('D0000001')");
+	is($told->{sqlstate}, '00000', 'a call is committed');
+	like($told->{rows}, qr/WARNING:.*1 changes of balances are not told of/, 'with a warning');
+	$listener->ok('COMMIT');
+}
+
+$_->end foreach $listener, $admin;
 $node->stop;
 done_testing();
