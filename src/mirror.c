@@ -166,6 +166,7 @@ static void
 schedule(Row *row, const B24ServerSettings *settings, bool may_group, TimestampTz now)
 {
 	TimestampTz asked_at = row->look->asked_at;
+	bool		was_in_group = row->group != 0;
 	int			interval_s = Min(row->interval_s, settings->max_sync_s);
 
 	if (interval_s == 0)
@@ -190,6 +191,14 @@ schedule(Row *row, const B24ServerSettings *settings, bool may_group, TimestampT
 	row->joins = may_group && row->look->keep == NULL &&
 		row->interval_s >= settings->max_sync_s;
 	row->next_look_at = row->joins ? 0 : b24_jittered(now, row->interval_s);
+
+	/*
+	 * If its group is just being looked at, an answer that came after this one
+	 * may say again what was known before: then nothing is written of it, nor
+	 * is it known to be later, since a group has one time for all.
+	 */
+	if (!may_group && was_in_group && row->news)
+		row->next_look_at = now;
 }
 
 static void

@@ -149,6 +149,28 @@ SKIP:
 	$listener->ok('COMMIT');
 }
 
+# ---- what calls find while the worker looks at the customer's group ---------------
+
+$admin->ok('SELECT bill24.wake()');
+comes($admin, 'SELECT count(*) >= 60, (SELECT due FROM bill24.sync_progress) FROM bill24.tracked WHERE look_group > (SELECT id FROM bill24.mirror_id)', 't|0', 'customers in groups');
+my $group = $admin->ok('SELECT min(id) FROM bill24.look_group WHERE members > 30 AND id > (SELECT id FROM bill24.mirror_id)');
+my $first = $admin->ok("SELECT sync_code FROM bill24.tracked WHERE look_group = $group ORDER BY ctid LIMIT 1");
+my $code = $admin->ok("SELECT sync_code FROM bill24.tracked WHERE look_group = $group ORDER BY ctid DESC LIMIT 1");
+my $balance = $admin->ok("SELECT balance FROM bill24.wallet WHERE sync_code = '$code' AND currency = 'KHR'");
+my $kept = "SELECT balance FROM bill24.wallet WHERE sync_code = '$code' AND currency = 'KHR'";
+
+# with two places, one of which is not for looks: the first look holds up the others
+$admin->ok("ALTER SERVER bill24 OPTIONS (ADD max_in_flight '2')");
+$sim->post('/_sim/fault', { kind => 'delay', ms => 5000, path => '/customer/get_customer_detail', match => qq{"$first"} });
+$admin->ok("UPDATE bill24.look_group SET next_look_at = now(), looked_at = NULL WHERE id = $group; SELECT bill24.wake()");
+comes($admin, "SELECT in_flight_workers FROM bill24.circuit WHERE server = 'bill24'", 1, 'a group is being looked at');
+$sim->post('/_sim/topup', { sync_code => $code, amount => 7 });
+$admin->ok("SELECT bill24_get_customer('$code')");
+is($admin->ok($kept), $balance + 7, 'a call finds a change');
+$sim->post('/_sim/topup', { sync_code => $code, amount => -7 });
+is($admin->ok("SELECT looked_at FROM bill24.look_group WHERE id = $group"), '', 'before the group is done');
+comes($admin, $kept, $balance, 'and the worker that it was undone', 15);
+
 $_->end foreach $listener, $admin;
 $node->stop;
 done_testing();
