@@ -429,11 +429,11 @@ take_over_all(B24Delivery *d, B24Destination *server, List *claims, B24Problem *
 
 		MemoryContextSwitchTo(old);
 		error = CopyErrorData();
-		if (!is_about_data(error->sqlerrcode))
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(old);
+		if (!is_about_data(error->sqlerrcode))
+			ReThrowError(error);
 		b24_problem(problem, B24_BAD_ARGUMENT, "%s", error->message);
 		ok = false;
 	}

@@ -349,12 +349,12 @@ b24_paycombat_customer_keep(const char *server, int64 account,
 
 		MemoryContextSwitchTo(old);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(old);
 		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
 		ereport(elevel,
 				(errcode(error->sqlerrcode),
 				 errmsg("what %s answered is not kept in bill24.paycombat_customer: %s",

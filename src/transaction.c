@@ -79,10 +79,28 @@ b24_transaction_commit(B24Store *store, bool in_call, bool durable, MemoryContex
 	MemoryContextSwitchTo(after);
 }
 
+/*
+ * Undoes the subtransaction of a procedure's, which nobody else would end, and
+ * returns the error, in a memory context.
+ */
+static ErrorData *
+undo(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	return error;
+}
+
 /* After an error in one: reports it, or has it raised further. */
 void
 b24_transaction_failed(bool rethrow, MemoryContext after)
 {
+	if (rethrow && IsSubTransaction())
+		ReThrowError(undo(after));
 	if (rethrow)
 		PG_RE_THROW();
 	HOLD_INTERRUPTS();
@@ -105,12 +123,11 @@ b24_transaction_undo(MemoryContext context, MemoryContext after)
 {
 	ErrorData  *error;
 
-	if (!IsSubTransaction() || geterrcode() == ERRCODE_QUERY_CANCELED)
+	if (!IsSubTransaction())
 		PG_RE_THROW();
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	RollbackAndReleaseCurrentSubTransaction();
+	error = undo(context);
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
 	SPI_commit();
 	SPI_start_transaction();
 	MemoryContextSwitchTo(after);

@@ -160,6 +160,15 @@ $admin->ok('DROP TRIGGER poison ON bill24.outbox');
 ok(comes_true(sub { $other->query($work); count_jobs($admin, "key IN ('H1', 'poison', 'H2') AND state = 'done'") == 3 }, 15), 'it is written when it can be');
 is(of_kind($sim, $_, 'created'), 1, "$_: once") foreach 'H1', 'poison', 'H2';
 
+
+# Cancelled while one of its statements waits for a lock: the session goes on.
+$other->ok('BEGIN; LOCK TABLE bill24.outbox IN EXCLUSIVE MODE');
+$admin->send("SET statement_timeout = '300ms'");
+$admin->wait;
+is($admin->query($work)->{sqlstate}, '57014', 'a call that waits for a lock is cancelled');
+is($admin->ok('SET statement_timeout = 0; SELECT 1'), 1, 'and leaves no transaction behind');
+$other->ok('ROLLBACK');
+is($admin->query($work)->{sqlstate}, '00000', 'the next call works');
 $_->end foreach $admin, $other, $third;
 $node->stop;
 
