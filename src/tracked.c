@@ -604,7 +604,8 @@ b24_tracked_remove(const char *server, Datum *codes, int count)
 
 /*
  * Has all customers looked at anew: the copies are another database's, or were
- * left behind there.
+ * left behind there.  What that finds is no news, by which they would be looked
+ * at more often.
  */
 void
 b24_tracked_doubt_all(void)
@@ -615,7 +616,7 @@ b24_tracked_doubt_all(void)
 		"   WHERE c.sync_code = t.sync_code AND c.server = t.server)"
 		"  THEN CASE WHEN t.look_group IS NULL THEN t.read_at ELSE GREATEST(t.read_at,"
 		"   (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)) END END,"
-		" look_group = NULL, digest = NULL, mirror_id = " B24_MIRROR_ID
+		" look_group = NULL, look_interval = NULL, digest = NULL, mirror_id = " B24_MIRROR_ID
 	};
 
 	b24_store_run_latest(&doubt, NULL);

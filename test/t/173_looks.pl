@@ -112,7 +112,7 @@ comes($admin, looked_since($since, "sync_code = 'A0000001'"), 1, 'those in betwe
 is($admin->ok("SELECT again_at > now() FROM bill24.tracked WHERE sync_code = 'A0000001'"), 't', 'and it is still to come');
 
 # what is locked when looks are to come sooner
-my $plan = "SELECT string_agg((next_look_at > now() + '1 hour'::interval)::text, ' ' ORDER BY sync_code) FROM bill24.tracked WHERE sync_code IN ('B0000001', 'B0000002')";
+my $plan = "SELECT string_agg(COALESCE(next_look_at > now() + '1 hour'::interval, false)::text, ' ' ORDER BY sync_code) FROM bill24.tracked WHERE sync_code IN ('B0000001', 'B0000002')";
 $admin->ok("UPDATE bill24.tracked SET look_group = NULL, next_look_at = now() + '1 day'::interval WHERE sync_code IN ('B0000001', 'B0000002')");
 $other->ok("BEGIN; SELECT FROM bill24.tracked WHERE sync_code = 'B0000001' FOR UPDATE");
 $admin->ok("ALTER SERVER $second OPTIONS (SET sync_interval '5s', ADD min_sync_interval '1s')");
@@ -153,6 +153,17 @@ comes($admin, $workers, 1, 'one worker');
 isnt($admin->ok("SELECT pid FROM bill24.worker WHERE database = current_database() AND pid IS NOT NULL"), $owner, 'not the one that looked');
 $since = now();
 comes($admin, looked_since($since, "sync_code LIKE 'A%'"), 200, 'looks go on');
+
+# copies that nobody has written are in the way of a first look
+seed('S', 300);
+$admin->ok("INSERT INTO bill24.customer_copy (sync_code, server, name, changed_at) VALUES ('S0000100', 'bill24', 'old', now())");
+my ($stray) = grep { $_->{sync_code} eq 'S0000100' } @{ $sim->get('/_sim/customers?limit=100000') };
+$admin->ok("INSERT INTO bill24.wallet_copy (sync_code, server, id, balance, currency, changed_at)
+	VALUES ('S0000100', 'bill24', '$stray->{wallets}[0]{id}', 7, 'KHR', now())");
+track('S', 300);
+comes($admin, "SELECT count(*) FROM bill24.wallet WHERE sync_code LIKE 'S%' AND balance = 100 AND synced_at IS NOT NULL", 300, 'stray copies are overwritten');
+is($admin->ok("SELECT count(*) FROM bill24.tracked WHERE sync_code LIKE 'S%' AND failures > 0"), 0, 'without an error to the customers');
+$admin->ok('SELECT bill24_untrack(' . codes('S', 300) . ')');
 
 # a call looks, and a worker that comes meanwhile does not
 $admin->ok("ALTER SERVER bill24 OPTIONS (SET sync_interval '1h')");
