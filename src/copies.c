@@ -319,17 +319,28 @@ b24_copies_tell(const char *server, const B24News *news)
 
 /*
  * Writes what these looks saw, each of a customer of its own whose row in
- * bill24.tracked is locked.  known tells whose copies there may be.  Changes
- * are added to the news, for b24_copies_tell.
+ * bill24.tracked is locked.  known tells whose copies there may be; with sure,
+ * there are none of the others.  Changes are added to the news, for
+ * b24_copies_tell.
  */
 void
 b24_copies_write(const char *server, const B24Look **looks, const bool *known, int count,
-				 B24News *news)
+				 bool sure, B24News *news)
 {
-	static B24Statement put_customers = {
-		"INSERT INTO bill24.customer_copy AS c"
-		" (server, sync_code, name, name_kh, phone, email, changed_at)"
+#define INSERT_CUSTOMERS \
+		"INSERT INTO bill24.customer_copy AS c" \
+		" (server, sync_code, name, name_kh, phone, email, changed_at)" \
 		" SELECT $1, r.* FROM unnest($2, $3, $4, $5, $6, $7) AS r(a, b, c, d, e, f)"
+#define INSERT_WALLETS \
+		"INSERT INTO bill24.wallet_copy AS w" \
+		" (server, sync_code, id, name, balance, currency, changed_at)" \
+		" SELECT $1, r.* FROM unnest($2, $3, $4, $5, $6, $7) AS r(a, b, c, d, e, f)"
+	static B24Statement add_customers = {
+		INSERT_CUSTOMERS,
+		7, {"text", "text[]", "text[]", "text[]", "text[]", "text[]", "timestamptz[]"}
+	};
+	static B24Statement put_customers = {
+		INSERT_CUSTOMERS
 		" ON CONFLICT (sync_code, server) DO UPDATE SET name = excluded.name,"
 		" name_kh = excluded.name_kh, phone = excluded.phone, email = excluded.email,"
 		" changed_at = excluded.changed_at, deleted_at = NULL"
@@ -343,10 +354,12 @@ b24_copies_write(const char *server, const B24Look **looks, const bool *known, i
 		" ON CONFLICT (sync_code, server) DO UPDATE SET deleted_at = excluded.deleted_at"
 		" WHERE c.deleted_at IS NULL", 3, {"text", "text[]", "timestamptz[]"}
 	};
+	static B24Statement add_wallets = {
+		INSERT_WALLETS,
+		7, {"text", "text[]", "text[]", "text[]", "numeric[]", "text[]", "timestamptz[]"}
+	};
 	static B24Statement put_wallets = {
-		"INSERT INTO bill24.wallet_copy AS w"
-		" (server, sync_code, id, name, balance, currency, changed_at)"
-		" SELECT $1, r.* FROM unnest($2, $3, $4, $5, $6, $7) AS r(a, b, c, d, e, f)"
+		INSERT_WALLETS
 		" ON CONFLICT (sync_code, server, id) DO UPDATE SET name = excluded.name,"
 		" balance = excluded.balance, currency = excluded.currency,"
 		" changed_at = excluded.changed_at, deleted_at = NULL",
@@ -384,11 +397,14 @@ b24_copies_write(const char *server, const B24Look **looks, const bool *known, i
 	init_columns(batch.lost, lost_types, lengthof(lost_types), all);
 	init_columns(batch.change, change_types, lengthof(change_types), all);
 	for (int i = 0; i < count; i++)
+	{
 		add_look(&batch, looks[i], wallets[i], known[i]);
+		sure = sure && !known[i];
+	}
 	run(&bury_wallets, server, batch.lost, lengthof(lost_types));
-	run(&put_customers, server, batch.customer, lengthof(customer_types));
+	run(sure ? &add_customers : &put_customers, server, batch.customer, lengthof(customer_types));
 	run(&bury_customers, server, batch.gone, lengthof(gone_types));
-	run(&put_wallets, server, batch.wallet, lengthof(wallet_types));
+	run(sure ? &add_wallets : &put_wallets, server, batch.wallet, lengthof(wallet_types));
 	run(&put_changes, server, batch.change, lengthof(change_types));
 	gather(&batch, news);
 }

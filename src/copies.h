@@ -11,7 +11,8 @@
 #include "mirror.h"
 
 extern void b24_copies_write(const char *server, const B24Look **looks,
-							 const bool *known, int count, B24News *news);
+							 const bool *known, int count, bool sure,
+							 B24News *news);
 extern void b24_copies_tell(const char *server, const B24News *news);
 
 #endif							/* BILL24_COPIES_H */

@@ -299,7 +299,7 @@ apply(const char *server, Row *row, const B24ServerSettings *settings, bool may_
 }
 
 static void
-write_copies(const char *server, Row *const *rows, int count, B24News *news)
+write_copies(const char *server, Row *const *rows, int count, bool sure, B24News *news)
 {
 	const B24Look **looks = palloc(Max(count, 1) * sizeof(B24Look *));
 	bool	   *known = palloc(Max(count, 1) * sizeof(bool));
@@ -316,7 +316,7 @@ write_copies(const char *server, Row *const *rows, int count, B24News *news)
 			(rows[i]->is_restored && has_copy(server, rows[i]->look->sync_code));
 	}
 	if (n > 0)
-		b24_copies_write(server, looks, known, n, news);
+		b24_copies_write(server, looks, known, n, sure, news);
 }
 
 static void
@@ -444,7 +444,13 @@ write_looks(const char *server, const B24ServerSettings *settings, const B24Look
 	if (changed_count == 0)
 		return;
 	join_groups(server, settings, changed, changed_count);
-	write_copies(server, changed, changed_count, news);
+
+	/*
+	 * Where nothing was read there is nothing in the way of what is new, which
+	 * is then written without looking for it.  If there is all the same, that
+	 * is an error, after which looks are written one by one, and with care.
+	 */
+	write_copies(server, changed, changed_count, may_group && count > 1, news);
 	write_rows(changed, changed_count, now);
 }
 
