@@ -153,7 +153,7 @@ SKIP:
 
 $admin->ok('SELECT bill24.wake()');
 comes($admin, 'SELECT count(*) >= 60, (SELECT due FROM bill24.sync_progress) FROM bill24.tracked WHERE look_group > (SELECT id FROM bill24.mirror_id)', 't|0', 'customers in groups');
-my $group = $admin->ok('SELECT min(id) FROM bill24.look_group WHERE members > 30 AND id > (SELECT id FROM bill24.mirror_id)');
+my $group = $admin->ok('SELECT look_group FROM bill24.tracked WHERE look_group > (SELECT id FROM bill24.mirror_id) GROUP BY look_group ORDER BY count(*) DESC LIMIT 1');
 my $first = $admin->ok("SELECT sync_code FROM bill24.tracked WHERE look_group = $group ORDER BY ctid LIMIT 1");
 my $code = $admin->ok("SELECT sync_code FROM bill24.tracked WHERE look_group = $group ORDER BY ctid DESC LIMIT 1");
 my $balance = $admin->ok("SELECT balance FROM bill24.wallet WHERE sync_code = '$code' AND currency = 'KHR'");

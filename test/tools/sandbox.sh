@@ -416,7 +416,7 @@ test_tap()
 	"${as_user[@]}" mkdir "$dir/tap"
 	run_logged tap env TESTDIR="$dir/tap" TESTLOGDIR="$dir/tap/log" TESTDATADIR="$dir/tap/data" \
 		PG_REGRESS="${pgxs%/makefiles/*}/test/regress/pg_regress" \
-		timeout --kill-after=10 1200 prove --verbose --timer -I "$perl" -I test/perl test/t/*.pl || status=$?
+		timeout --kill-after=10 1200 prove --verbose --timer "-j$(nproc)" -I "$perl" -I test/perl test/t/*.pl || status=$?
 
 	good=$(count '^ok [0-9]' "$dir/log/tap")
 	bad=$(count '^not ok [0-9]' "$dir/log/tap")
