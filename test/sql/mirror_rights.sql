@@ -35,7 +35,8 @@ INSERT INTO bill24.paycombat_customer (organization_reference_id, server, custom
 CREATE TABLE shown (n int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, name regclass, read boolean);
 INSERT INTO shown (name, read) VALUES ('bill24.customer', true), ('bill24.wallet', true), ('bill24.wallet_change', true),
 	('bill24.freshness', true), ('bill24.sync_progress', true), ('bill24.drift', true), ('bill24.paycombat_customer', true),
-	('bill24.tracked', false), ('bill24.customer_copy', false), ('bill24.wallet_copy', false), ('bill24.look_group', false), ('bill24.look_rate', false);
+	('bill24.tracked', false), ('bill24.customer_copy', false), ('bill24.wallet_copy', false), ('bill24.look_group', false), ('bill24.look_rate', false),
+	('bill24.looked', false), ('bill24.mirror_id', false);
 -- none is forgotten
 SELECT oid::regclass FROM pg_class WHERE relnamespace = 'bill24'::regnamespace AND relkind IN ('r', 'v', 'm', 'p') AND oid NOT IN (SELECT name FROM shown)
 	AND relname NOT IN ('outbox', 'queue', 'home', 'worker', 'circuit', 'stat') ORDER BY 1;
