@@ -185,14 +185,15 @@ fill()
 	sql -v count="$1" <<'END'
 ALTER TABLE bill24.tracked SET (autovacuum_enabled = off);
 TRUNCATE bill24.tracked, bill24.look_group, bill24.customer_copy, bill24.wallet_copy;
+SELECT id AS mirror FROM bill24.mirror_id \gset
 INSERT INTO bill24.look_group (id, server, is_open, members, next_look_at, looked_at)
-SELECT i, 'mirror', false, 64, now() + '1 hour' + i * interval '1 ms', now()
+SELECT :mirror + i, 'mirror', false, 64, now() + '1 hour' + i * interval '1 ms', now()
 FROM generate_series(1, :count / 128 + 1) AS i;
-SELECT FROM setval('bill24.look_group_id_seq', :count / 128 + 1);
-INSERT INTO bill24.tracked (sync_code, server, owner, next_look_at, look_group, look_interval, read_at, digest)
+SELECT FROM setval('bill24.look_group_id_seq', :mirror + :count / 128 + 1);
+INSERT INTO bill24.tracked (sync_code, server, owner, next_look_at, look_group, look_interval, read_at, digest, mirror_id)
 SELECT 'Q' || lpad(i::text, 7, '0'), 'mirror', current_user::regrole,
 	CASE WHEN i % 2 = 0 THEN now() + '1 hour' + i * interval '1 ms' END,
-	CASE WHEN i % 2 = 1 THEN i / 128 + 1 END, 3600, now(), i
+	CASE WHEN i % 2 = 1 THEN :mirror + i / 128 + 1 END, 3600, now(), i, :mirror
 FROM generate_series(1, :count) AS i;
 VACUUM ANALYZE bill24.tracked;
 VACUUM ANALYZE bill24.look_group;
