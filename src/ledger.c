@@ -839,11 +839,19 @@ b24_ledger_settle_in(B24Delivery *d)
 {
 	B24Store	store;
 
-	begin(d, &store, false);
-	d->away = !b24_home_is_here();
-	if (!d->away && d->lease == 0)
-		d->lease = b24_lease_take();
-	commit(d, &store);
+	PG_TRY();
+	{
+		begin(d, &store, false);
+		d->away = !b24_home_is_here();
+		if (!d->away && d->lease == 0)
+			d->lease = b24_lease_take();
+		commit(d, &store);
+	}
+	PG_CATCH();
+	{
+		b24_transaction_failed(true, d->scratch);
+	}
+	PG_END_TRY();
 	b24_ledger_warn_if_away(d);
 }
 

@@ -169,6 +169,15 @@ is($admin->query($work)->{sqlstate}, '57014', 'a call that waits for a lock is c
 is($admin->ok('SET statement_timeout = 0; SELECT 1'), 1, 'and leaves no transaction behind');
 $other->ok('ROLLBACK');
 is($admin->query($work)->{sqlstate}, '00000', 'the next call works');
+
+# The same before the first of them.
+$other->ok('BEGIN; DROP EXTENSION bill24 CASCADE');
+$admin->ok("SET statement_timeout = '300ms'");
+is($admin->query($work)->{sqlstate}, '57014', 'a call that waits for the extension is cancelled');
+is($admin->query('SET statement_timeout = 0; SELECT 1')->{rows}, 1, 'and leaves no transaction behind');
+$admin->query('ROLLBACK; SET statement_timeout = 0');
+$other->ok('ROLLBACK');
+is($admin->query($work)->{sqlstate}, '00000', 'the next call works');
 $_->end foreach $admin, $other, $third;
 $node->stop;
 
