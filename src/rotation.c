@@ -27,7 +27,9 @@
 #include "access/xact.h"
 #include "catalog/pg_user_mapping.h"
 #include "compat.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -41,6 +43,13 @@
 #include "rotation.h"
 #include "store.h"
 #include "wake.h"
+
+/*
+ * How long the commit waits for each lock: a person who has a job locked would
+ * hold up all deliveries with it.
+ */
+#define LOCK_TIMEOUT_MS 1000
+#define LOCK_TIMEOUT "1s"
 
 /* A mapping that this transaction has made or changed. */
 typedef struct Change
@@ -214,6 +223,19 @@ move_jobs(const char *server, const Change *change, int64 number, bool prepare)
 	return b24_store_run_latest(&move, values) > 0;
 }
 
+/*
+ * As b24_store_open, with no long wait for what others have locked; the caller
+ * may have asked for a shorter one.
+ */
+static void
+open_store(B24Store *store)
+{
+	b24_store_open(store);
+	if (LockTimeout == 0 || LockTimeout > LOCK_TIMEOUT_MS)
+		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* What this transaction did to mappings, at its end. */
 static void
 follow(bool prepare)
@@ -245,7 +267,7 @@ follow(bool prepare)
 			continue;
 		if (number_of(relation, tuple, &server, &number))
 		{
-			b24_store_open(&store);
+			open_store(&store);
 			if (move_jobs(server, change, number, prepare))
 				moved = true;
 			if (change->has_before && change->before != number)

@@ -93,6 +93,24 @@ is(as('alice', "SELECT bill24_retry($create)")->{rows}, $create, 'the create is 
 becomes($admin, $_, 'done', "job $_ is done") foreach $create, $first, $second;
 is(effects($sim, 'A1'), 'create(A1) update(second)', 'in order');
 
+# ---- locked by somebody ---------------------------------------------------------
+
+$admin->ok(rotate('alice', $old));
+$create = enqueue_as('alice', 'create_customer', customer('L1'));
+login_failed($create, 'queued', 'refused');
+my $idle = Bill24Session->new($node);
+$idle->ok("BEGIN; SELECT FROM bill24.outbox WHERE id = $create FOR UPDATE");
+$user->ok("SET statement_timeout = '15s'; SET lock_timeout = '1h'");
+is($user->query(rotate('alice', $good))->{sqlstate}, '55P03', 'a job that somebody has locked is not waited for');
+is($user->ok('SHOW lock_timeout'), '1h', 'whatever the session would wait');
+becomes($admin, enqueue($admin, 'create_customer', customer('L2')), 'done', 'deliveries go on');
+is(account_of($create), $before, 'nothing has moved');
+$idle->ok('ROLLBACK');
+$user->ok(rotate('alice', $good));
+is(account_of($create), $number, 'repeated, it succeeds');
+$user->ok('RESET statement_timeout; RESET lock_timeout');
+$admin->ok("SELECT bill24_cancel($create)");
+
 # ---- parked --------------------------------------------------------------------
 
 $admin->ok(map_to('alice', $old, 'strict'));
