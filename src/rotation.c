@@ -126,7 +126,10 @@ find_changes(Relation relation)
 	return changes;
 }
 
-/* Is there a mapping of a server whose account still has that number? */
+/*
+ * Is there a mapping of a server whose account still has that number, or may
+ * have it, as its file cannot be read at the moment?
+ */
 static bool
 is_in_use(Relation relation, Oid serverid, int64 number)
 {
@@ -140,8 +143,10 @@ is_in_use(Relation relation, Oid serverid, int64 number)
 		const char *ignored;
 		int64		other;
 
-		found = ((Form_pg_user_mapping) GETSTRUCT(tuple))->umserver == serverid &&
-			number_of(relation, tuple, &ignored, &other) && other == number;
+		if (((Form_pg_user_mapping) GETSTRUCT(tuple))->umserver != serverid ||
+			heap_attisnull(tuple, Anum_pg_user_mapping_umoptions, RelationGetDescr(relation)))
+			continue;
+		found = !number_of(relation, tuple, &ignored, &other) || other == number;
 	}
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);

@@ -232,6 +232,11 @@ is(job($admin, $create), 'sending', 'in the middle of it');
 becomes($admin, $create, 'done', 'it ends');
 is($admin->ok($rows), '3|1', 'and is known with the others');
 
+# A mapping of which nobody can tell may have the old token still.
+$admin->ok("CREATE USER MAPPING FOR bob SERVER paycombat OPTIONS (credentials_file '/nowhere/to/be/found.json')");
+$admin->ok(new_x_token($_, $x_token)) foreach 'postgres', 'alice';
+is($admin->ok($rows), '6|2', 'beside one that cannot be read: both know them');
+
 # ---- without shared_preload_libraries -------------------------------------------
 
 my $alone = new_node('alone', preload => 0);
