@@ -147,7 +147,7 @@ next_time(const B24Delivery *d, bool claim)
 	{
 		if (s->prune_on)
 			at = b24_earlier_ms(at, s->prune_at_ms);
-		if (s->stock.count > 0 && s->blocked_until_ms > 0 && b24_ledger_may_send(s) &&
+		if (s->stock.count > 0 && b24_ledger_may_send(s) &&
 			(s->in_flight == 0 || s->blocked_until_ms > b24_now_ms()))
 			at = b24_earlier_ms(at, s->blocked_until_ms);
 	}
@@ -281,9 +281,14 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		put_stock_back(d, s);
 	send_stock(d);
 	take_answers(d);			/* to what could not even be sent */
-	if (d->apart)
-		b24_ledger_write_apart(d);
-	b24_ledger_write_stuck(d);
+	if (d->apart || d->stuck_until_ms > 0)
+	{
+		if (d->apart)
+			b24_ledger_write_apart(d);
+		b24_ledger_write_stuck(d);
+		send_stock(d);			/* there may be room for more now */
+		take_answers(d);
+	}
 	while (!d->apart && wants_transaction(d, claim && !d->away, &claims))
 	{
 		more = rounds == ROUNDS || (rounds > 0 && b24_now_ms() - began >= ROUNDS_MS);
