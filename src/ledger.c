@@ -192,9 +192,11 @@ find_destination(B24Delivery *d, const char *name)
 static void
 begin(B24Delivery *d, B24Store *store, bool exclude_others)
 {
+	d->has_turn = false;
 	b24_transaction_begin(store, d->in_call);
 	if (exclude_others)
 		b24_lease_exclude_others();
+	d->has_turn = exclude_others;
 }
 
 /* What is sent next must not be forgotten. */
@@ -311,11 +313,19 @@ table_is_locked(B24Delivery *d)
 	return locked;
 }
 
+/* Did a transaction wait in vain for others that claim, or move jobs? */
+static bool
+has_missed_turn(const B24Delivery *d)
+{
+	return d->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE && !d->has_turn;
+}
+
 /* A transaction failed: decides how to go on. */
 void
 b24_ledger_failed(B24Delivery *d)
 {
-	if (d->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE && table_is_locked(d))
+	if (has_missed_turn(d) ||
+		(d->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE && table_is_locked(d)))
 		d->paused_until_ms = after_locks(++d->lock_failures);
 	else if (b24_ledger_count(d) > 0)
 		d->apart = true;
@@ -649,6 +659,9 @@ forget_fresh(B24Delivery *d)
 			b24_sender_free_errand(b24_queue_pop(&s->fresh));
 	}
 
+	/* nothing was looked at */
+	if (has_missed_turn(d))
+		return;
 	servers_changed = true;
 	d->look_at_ms = b24_now_ms();
 	d->look_over_at_ms = b24_now_ms() + LOOK_OVER_EVERY_MS;

@@ -42,6 +42,7 @@ struct B24Delivery
 	int64		paused_until_ms;	/* after an error */
 	int			failures;		/* in a row */
 	int			cautious;		/* claims one by one, so many times more */
+	bool		has_turn;		/* in the last transaction others were kept out */
 	int			sqlstate;		/* of the last error in a transaction */
 	int			lock_failures;	/* in a row, since the table is locked */
 	bool		apart;			/* results are to be written one by one */

@@ -111,6 +111,37 @@ is(account_of($create), $number, 'repeated, it succeeds');
 $user->ok('RESET statement_timeout; RESET lock_timeout');
 $admin->ok("SELECT bill24_cancel($create)");
 
+# ---- a change that takes long ----------------------------------------------------
+
+# Deliveries wait for it, and it is not their jobs' fault.
+$admin->ok(rotate('alice', $old));
+$create = enqueue_as('alice', 'create_customer', customer('M1'));
+login_failed($create, 'queued', 'refused');
+$admin->ok(q{CREATE SEQUENCE gate;
+	CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN WHILE NOT (SELECT is_called FROM public.gate) LOOP PERFORM pg_sleep(0.02); END LOOP; RETURN NEW; END $$;
+	CREATE TRIGGER wait_at_gate BEFORE UPDATE OF account ON bill24.outbox FOR EACH ROW
+	WHEN (NEW.account <> OLD.account) EXECUTE FUNCTION wait_at_gate();
+	ALTER TABLE bill24.outbox ENABLE ALWAYS TRIGGER wait_at_gate});
+
+sub timeouts
+{
+	open(my $log, '<', $node->logfile) or die;
+	return scalar grep { /due to lock timeout/ } <$log>;
+}
+
+my ($worker) = workers($admin);
+my $timeouts = timeouts();
+$idle->send(rotate('alice', $good));
+comes($admin, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2424 AND classid = 0 AND objid = 0 AND granted}, 1, 'one is under way');
+my $meanwhile = enqueue($admin, 'create_customer', customer('M2'));
+wait_until('deliveries have waited for it again and again', sub { timeouts() >= $timeouts + 4 });
+$admin->ok("SELECT nextval('gate')");
+is($idle->wait->{sqlstate}, '00000', 'it ends');
+becomes($admin, $meanwhile, 'done', 'deliveries go on');
+is((workers($admin))[0], $worker, 'of the same worker');
+$admin->ok("DROP TRIGGER wait_at_gate ON bill24.outbox; DROP FUNCTION wait_at_gate; DROP SEQUENCE gate; SELECT bill24_cancel($create)");
+
 # ---- parked --------------------------------------------------------------------
 
 $admin->ok(map_to('alice', $old, 'strict'));
