@@ -502,6 +502,14 @@ look_over(B24Delivery *d, List *servers)
 			Min(LOCKED_EVERY_MS << Min(d->passed_over, 10), LOOK_OVER_EVERY_MS);
 		d->passed_over++;
 	}
+
+	/* what the mirror could not be told is tried again in such a transaction */
+	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
+	{
+		if (b24_tidings_are_left(s))
+			d->look_over_at_ms = b24_earlier_ms(d->look_over_at_ms,
+												d->looked_over_at_ms + LOCKED_EVERY_MS);
+	}
 }
 
 /* Claims what a server's stock lacks. */
