@@ -880,10 +880,10 @@ b24_backlog_unblock(void)
 /*
  * Jobs whose time was set by a clock that was set back since would wait for it
  * to come there again: they begin their delay anew.  At most some are done at
- * once.  False if there are more, or a person has some.
+ * once; sets more if there are others.  False if a person has some.
  */
 bool
-b24_backlog_reschedule(const char *server)
+b24_backlog_reschedule(const char *server, bool *more)
 {
 	static B24Statement find = {
 		"SELECT id FROM bill24.outbox WHERE server = $1"
@@ -900,6 +900,7 @@ b24_backlog_reschedule(const char *server)
 	};
 	Datum		values[3];
 	uint64		found;
+	uint64		done;
 	Datum		jobs;
 
 	values[0] = CStringGetTextDatum(server);
@@ -909,7 +910,10 @@ b24_backlog_reschedule(const char *server)
 	if (found == 0)
 		return true;
 	jobs = found_jobs(found);
-	return b24_store_run_latest(&begin_anew, &jobs) == found && found < MAX_RESCHEDULE;
+	done = b24_store_run_latest(&begin_anew, &jobs);
+	if (found == MAX_RESCHEDULE && done > 0)
+		*more = true;
+	return done == found;
 }
 
 /*

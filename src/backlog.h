@@ -62,7 +62,7 @@ extern long b24_backlog_write(const char *server, B24Outcome *outcomes,
 							  int count, int64 lease, bool *skipped);
 extern bool b24_backlog_recover(int64 mine);
 extern bool b24_backlog_unblock(void);
-extern bool b24_backlog_reschedule(const char *server);
+extern bool b24_backlog_reschedule(const char *server, bool *more);
 extern int	b24_backlog_prune(const char *server, int retention_s, int limit);
 extern void b24_backlog_ended(const char *server, int64 account, const char *key,
 							  int64 id, bool done);

@@ -70,6 +70,9 @@
 #define PRUNE_EVERY_MS 60000
 #define PRUNE_ON_MS 100
 
+/* Of jobs that a clock has left behind, the next ones follow so much later. */
+#define RESCHEDULE_ON_MS 100
+
 /*
  * After an error, so many claims are of one job each: if it was by one of them
  * that it came, that one is passed over, and holds up no other.
@@ -177,6 +180,7 @@ b24_ledger_open(B24Delivery *d)
 	d->look_at_ms = d->look_over_at_ms = -1;
 	d->since = DT_NOBEGIN;
 	d->clock_ahead_ms = PG_INT64_MIN;
+	d->reschedule = true;
 }
 
 static B24Destination *
@@ -487,11 +491,22 @@ static void
 look_over(B24Delivery *d, List *servers)
 {
 	bool		all = b24_backlog_recover(d->lease);
+	bool		reschedule = d->reschedule;
+	bool		more = false;
 	ListCell   *cell;
 
 	all = b24_backlog_unblock() && all;
+
+	/* it reads all that wait to be tried again */
+	d->reschedule = false;
 	foreach(cell, servers)
-		all = b24_backlog_reschedule(lfirst(cell)) && all;
+	{
+		if (reschedule && !b24_backlog_reschedule(lfirst(cell), &more))
+		{
+			d->reschedule = true;
+			all = false;
+		}
+	}
 	d->looked_over_at_ms = b24_now_ms();
 	d->look_over_at_ms = -1;
 	if (all)
@@ -501,6 +516,11 @@ look_over(B24Delivery *d, List *servers)
 		d->look_over_at_ms = d->looked_over_at_ms +
 			Min(LOCKED_EVERY_MS << Min(d->passed_over, 10), LOOK_OVER_EVERY_MS);
 		d->passed_over++;
+	}
+	if (more)
+	{
+		d->reschedule = true;
+		d->look_over_at_ms = d->looked_over_at_ms + RESCHEDULE_ON_MS;
 	}
 
 	/* what the mirror could not be told is tried again in such a transaction */
@@ -563,8 +583,12 @@ move_back(B24Delivery *d)
 	ListCell   *cell;
 
 	/* who wakes us may have begun before the clock was set back */
-	if (clock_was_set_back(d, now) || (d->since > now && d->since != DT_NOEND) ||
-		(d->look_over_at_ms >= 0 && b24_now_ms() >= d->look_over_at_ms))
+	if (clock_was_set_back(d, now) || (d->since > now && d->since != DT_NOEND))
+	{
+		d->reschedule = true;
+		d->since = DT_NOBEGIN;
+	}
+	if (d->look_over_at_ms >= 0 && b24_now_ms() >= d->look_over_at_ms)
 		d->since = DT_NOBEGIN;
 	if (d->since == DT_NOBEGIN)
 	{
@@ -671,6 +695,7 @@ forget_fresh(B24Delivery *d)
 	if (has_missed_turn(d))
 		return;
 	servers_changed = true;
+	d->reschedule = true;
 	d->look_at_ms = b24_now_ms();
 	d->look_over_at_ms = b24_now_ms() + LOOK_OVER_EVERY_MS;
 

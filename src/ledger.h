@@ -35,6 +35,7 @@ struct B24Delivery
 	TimestampTz since;			/* what is due since then is to be looked at */
 	TimestampTz looked_at;		/* the clock then */
 	int64		clock_ahead_ms; /* of the one that nobody sets, at the most */
+	bool		reschedule;		/* jobs may have times of a clock that was ahead */
 	int64		look_over_at_ms;	/* when to look at all once more, or -1 */
 	int64		looked_over_at_ms;
 	int			passed_over;	/* look-overs in a row that somebody's locks hindered */
