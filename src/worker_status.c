@@ -7,8 +7,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
+#include "commands/extension.h"
 #include "compat.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -21,13 +24,30 @@
 PG_FUNCTION_INFO_V1(bill24_worker_status);
 PG_FUNCTION_INFO_V1(bill24_wake);
 
-/* Is this database's outbox not delivered from here? */
+/*
+ * Keeps the extension from being dropped, as b24_store_open does; false, at
+ * once, if somebody is about to do that.
+ */
+static bool
+lock_extension_at_once(void)
+{
+	Oid			extension = get_extension_oid("bill24", true);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 0);
+	return LockAcquire(&tag, AccessShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* Is this database's outbox not delivered from here, as far as can be told? */
 static bool
 is_away(void)
 {
 	B24Store	store;
 	bool		here;
 
+	/* who looks after workers must not wait for others */
+	if (!lock_extension_at_once())
+		return false;
 	b24_store_open(&store);
 	here = b24_home_is_here();
 	b24_store_close(&store);

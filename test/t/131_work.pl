@@ -211,6 +211,23 @@ foreach my $how ('cancel', 'terminate')
 	$session->end;
 	$sim->post('/_sim/clear_faults');
 }
+
+# DROP EXTENSION has begun, and waits for who has read the outbox.
+{
+	my $drops = Bill24Session->new($node);
+
+	comes($admin, 'SELECT state FROM bill24.worker', 'idle', 'the worker has nothing to do');
+	$other->ok('BEGIN; SELECT FROM bill24.outbox LIMIT 1');
+	$drops->send('BEGIN; DROP EXTENSION bill24 CASCADE');
+	comes($admin, "SELECT count(*) FROM pg_locks WHERE pid = " . $drops->pid . " AND NOT granted AND relation = 'bill24.outbox'::regclass", 1, 'somebody is about to drop the extension');
+	$admin->ok("SET statement_timeout = '5s'");
+	is($admin->query('SELECT count(*) FROM bill24.worker')->{sqlstate}, '00000', 'bill24.worker does not wait for that');
+	$admin->ok('RESET statement_timeout');
+	$admin->ok('SELECT pg_cancel_backend(' . $drops->pid . ')');
+	$drops->wait;
+	$drops->end;
+	$other->ok('ROLLBACK');
+}
 $admin->ok('SELECT ' . join(', ', map { enqueuing('create_customer', customer("J$_")) } 1 .. 100));
 $other->query($work);
 comes($admin, "SELECT count(*) FROM bill24.outbox WHERE state <> 'done'", 0, 'a worker and a call at once');
