@@ -175,6 +175,24 @@ $result = $one->wait;
 like($result->{rows}, qr/WARNING:  55P03: the mirror could not be told.*^S$/ms, 'a locked table is a warning');
 is($admin->ok($asked), '0', 'nobody waits for it');
 $admin->ok('ROLLBACK');
+$admin->ok("BEGIN; SELECT FROM bill24.tracked WHERE sync_code = 'T' FOR UPDATE");
+my $state;
+foreach (1 .. 20)
+{
+	# it waits for a moment only, which may have gone by before it is seen
+	$one->ok("BEGIN; SELECT bill24_update_customer('T', 'cancelled')");
+	$two->send('DO $$ BEGIN FOR i IN 1 .. 1000000 LOOP'
+		  . ' EXIT WHEN clock_timestamp() > now() + $i$2s$i$::interval;'
+		  . ' IF EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid = ' . $one->pid . ')'
+		  . ' THEN PERFORM pg_cancel_backend(' . $one->pid . '); EXIT; END IF; END LOOP; END $$');
+	$state = $one->query('COMMIT')->{sqlstate};
+	$two->wait;
+	last if $state ne '00000';
+}
+is($state, '57014', 'a COMMIT that waits for a customer is cancelled');
+is($one->query('SELECT 1')->{rows}, '1', 'and the session goes on, in no transaction');
+is($one->query('ROLLBACK')->{sqlstate}, '00000', 'nor is one left to be ended');
+$admin->ok('ROLLBACK');
 
 $_->end foreach $admin, $one, $two;
 $node->stop;
