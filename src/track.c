@@ -10,7 +10,6 @@
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "foreign/foreign.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -196,20 +195,16 @@ forget(const char *server, Oid serverid, const B24Account *account, Datum *codes
 	for (int i = 0; i < count; i++)
 		texts[i] = TextDatumGetCString(codes[i]);
 	b24_store_open(&store);
+	removed = b24_tracked_remove(server, account, store.user, codes, count);
 	b24_tracked_standing(server, texts, count, standing);
+	b24_store_close(&store);
+
+	/* others' are still there */
 	for (int i = 0; i < count; i++)
 	{
-		const B24Standing *s = &standing[i];
-
-		if (s->tracked && !has_privs_of_role(store.user, s->owner) &&
-			(account == NULL ||
-			 b24_tracked_is_of_another(server, s->owner, account->userid, account->number)))
-			continue;
-		codes[kept] = codes[i];
-		texts[kept++] = texts[i];
+		if (!standing[i].tracked)
+			texts[kept++] = texts[i];
 	}
-	removed = b24_tracked_remove(server, codes, kept);
-	b24_store_close(&store);
 	b24_feed_forget(serverid, texts, kept);
 	return removed;
 }

@@ -19,6 +19,7 @@
 
 #include "catalog/pg_type.h"
 #include "compat.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -483,38 +484,72 @@ b24_tracked_standing(const char *server, const char *const *codes, int count,
 
 /* ---- what a person asks for; the codes are distinct, and in their order ---- */
 
-/*
- * Locks the rows of customers and returns where they are, an array of places;
- * *found is how many.  With an account, only those with failures, unless they
- * are another merchant's.
- */
-static Datum
-lock_codes(const char *server, Datum codes, const B24Account *account, uint64 *found)
+/* Rows of customers that are locked. */
+typedef struct Locked
+{
+	uint64		count;
+	Datum	   *places;
+	Datum	   *codes;
+	Oid		   *owners;
+} Locked;
+
+/* Locks the rows of customers, of all or of those with failures. */
+static void
+lock_codes(const char *server, Datum codes, bool failing, Locked *locked)
 {
 	static B24Statement find = {
-		"SELECT t.ctid, t.owner FROM unnest($2) AS r(code), LATERAL ("
-		"  SELECT u.ctid, u.owner::oid FROM bill24.tracked u"
+		"SELECT t.ctid, t.sync_code, t.owner FROM unnest($2) AS r(code), LATERAL ("
+		"  SELECT u.ctid, u.sync_code, u.owner::oid FROM bill24.tracked u"
 		"  WHERE u.sync_code = r.code AND u.server = $1 AND (NOT $3 OR u.failures > 0)"
 		"  FOR UPDATE) t", 3, {"text", "text[]", "boolean"}
 	};
 	Datum		values[3];
-	Datum	   *places;
-	uint64		locked;
+	uint64		found;
 
 	values[0] = CStringGetTextDatum(server);
 	values[1] = codes;
-	values[2] = BoolGetDatum(account != NULL);
-	locked = b24_store_run_latest(&find, values);
-	places = palloc(Max(locked, 1) * sizeof(Datum));
-	*found = 0;
-	for (uint64 i = 0; i < locked; i++)
+	values[2] = BoolGetDatum(failing);
+	found = b24_store_run_latest(&find, values);
+	locked->count = found;
+	locked->places = palloc(Max(found, 1) * sizeof(Datum));
+	locked->codes = palloc(Max(found, 1) * sizeof(Datum));
+	locked->owners = palloc(Max(found, 1) * sizeof(Oid));
+	for (uint64 i = 0; i < found; i++)
 	{
-		if (account == NULL ||
-			!b24_tracked_is_of_another(server, DatumGetObjectId(b24_store_value(i, 2, NULL)),
-									   account->userid, account->number))
-			places[(*found)++] = b24_store_value(i, 1, NULL);
+		locked->places[i] = b24_store_value(i, 1, NULL);
+		locked->codes[i] = b24_store_value(i, 2, NULL);
+		locked->owners[i] = DatumGetObjectId(b24_store_value(i, 3, NULL));
 	}
-	return b24_datum_array(places, NULL, (int) *found, TIDOID);
+}
+
+/*
+ * Passes over those of another merchant than this account's, or if there is
+ * none, of all; but not over those of roles that the user is a member of.
+ */
+static void
+keep_own(const char *server, const B24Account *account, Oid user, Locked *locked)
+{
+	uint64		kept = 0;
+
+	for (uint64 i = 0; i < locked->count; i++)
+	{
+		Oid			owner = locked->owners[i];
+
+		if ((!OidIsValid(user) || !has_privs_of_role(user, owner)) &&
+			(account == NULL ||
+			 b24_tracked_is_of_another(server, owner, account->userid, account->number)))
+			continue;
+		locked->places[kept] = locked->places[i];
+		locked->codes[kept++] = locked->codes[i];
+	}
+	locked->count = kept;
+}
+
+/* Where they are, an array. */
+static Datum
+places_of(const Locked *locked)
+{
+	return b24_datum_array(locked->places, NULL, (int) locked->count, TIDOID);
 }
 
 /*
@@ -538,17 +573,23 @@ b24_tracked_add(const char *server, const B24Account *account, Datum *codes, int
 	};
 	Datum		values[3];
 	uint64		added;
-	uint64		failing = 0;
+	Locked		failing = {0};
 
 	values[0] = CStringGetTextDatum(server);
 	values[1] = ObjectIdGetDatum(account->userid);
 	values[2] = b24_datum_array(codes, NULL, count, TEXTOID);
 	added = b24_store_run_latest(&insert, values);
 	if (added < (uint64) count)
-		values[0] = lock_codes(server, values[2], account, &failing);
-	if (failing > 0)
+	{
+		lock_codes(server, values[2], true, &failing);
+		keep_own(server, account, InvalidOid, &failing);
+	}
+	if (failing.count > 0)
+	{
+		values[0] = places_of(&failing);
 		b24_store_run_latest(&retry, values);
-	*wanted = added + failing > 0;
+	}
+	*wanted = added + failing.count > 0;
 	return added;
 }
 
@@ -559,18 +600,24 @@ b24_tracked_refresh(const char *server, Datum *codes, int count)
 	static B24Statement refresh = {
 		"UPDATE bill24.tracked t SET" WANT(NOW) " WHERE t.ctid = ANY ($1)", 1, {"tid[]"}
 	};
-	uint64		found;
-	Datum		places = lock_codes(server, b24_datum_array(codes, NULL, count, TEXTOID), NULL,
-									&found);
+	Locked		locked;
+	Datum		places;
 
-	if (found > 0)
+	lock_codes(server, b24_datum_array(codes, NULL, count, TEXTOID), false, &locked);
+	places = places_of(&locked);
+	if (locked.count > 0)
 		b24_store_run_latest(&refresh, &places);
-	return found;
+	return locked.count;
 }
 
-/* Forgets customers and their copies; returns how many. */
+/*
+ * Forgets customers and their copies; returns how many.  Those are left alone
+ * that are neither of the account's merchant, if there is one, nor of a role
+ * that the user is a member of.
+ */
 uint64
-b24_tracked_remove(const char *server, Datum *codes, int count)
+b24_tracked_remove(const char *server, const B24Account *account, Oid user,
+				   Datum *codes, int count)
 {
 	static B24Statement forget = {
 		"DELETE FROM bill24.tracked t WHERE t.ctid = ANY ($1)", 1, {"tid[]"}
@@ -587,19 +634,22 @@ b24_tracked_remove(const char *server, Datum *codes, int count)
 		"  SELECT u.ctid FROM bill24.customer_copy u"
 		"  WHERE u.sync_code = r.code AND u.server = $1 OFFSET 0) c))", 2, {"text", "text[]"}
 	};
-	uint64		removed;
+	Locked		locked;
 	Datum		places;
 	Datum		values[2];
 
-	values[0] = CStringGetTextDatum(server);
-	values[1] = b24_datum_array(codes, NULL, count, TEXTOID);
-	places = lock_codes(server, values[1], NULL, &removed);
-	if (removed == 0)
+	/* whoever was tracked by others while a lock was waited for is not ours */
+	lock_codes(server, b24_datum_array(codes, NULL, count, TEXTOID), false, &locked);
+	keep_own(server, account, user, &locked);
+	if (locked.count == 0)
 		return 0;
+	places = places_of(&locked);
+	values[0] = CStringGetTextDatum(server);
+	values[1] = b24_datum_array(locked.codes, NULL, (int) locked.count, TEXTOID);
 	b24_store_run_latest(&forget, &places);
 	b24_store_run_latest(&forget_wallets, values);
 	b24_store_run_latest(&forget_customers, values);
-	return removed;
+	return locked.count;
 }
 
 /*

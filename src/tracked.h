@@ -73,7 +73,8 @@ extern void b24_tracked_standing(const char *server, const char *const *codes,
 extern uint64 b24_tracked_add(const char *server, const B24Account *account,
 							  Datum *codes, int count, bool *wanted);
 extern uint64 b24_tracked_refresh(const char *server, Datum *codes, int count);
-extern uint64 b24_tracked_remove(const char *server, Datum *codes, int count);
+extern uint64 b24_tracked_remove(const char *server, const B24Account *account,
+								 Oid user, Datum *codes, int count);
 extern void b24_tracked_doubt_all(void);
 extern int	b24_tracked_release_restored(int limit);
 

@@ -45,6 +45,20 @@ answered();
 others_go_on($witness, 'a customer is being untracked');
 $other->ok('ROLLBACK');
 is($admin->ok(balance('A0000002')), 100, 'it was not, after all');
+{
+	my $third = Bill24Session->new($node);
+
+	$admin->ok("SELECT bill24_untrack('{A0000001}')");
+	$other->ok("BEGIN; SELECT FROM bill24.tracked WHERE sync_code = 'A0000002' FOR UPDATE");
+	$third->send("SELECT bill24_untrack('{A0000001, A0000002}')");
+	comes($admin, 'SELECT wait_event_type FROM pg_stat_activity WHERE pid = ' . $third->pid, 'Lock', 'a lock is waited for');
+	track('A', 1);
+	comes($admin, balance('A0000001'), 111, 'tracked while somebody who untracks it waits for another');
+	$other->ok('ROLLBACK');
+	is($third->wait->{rows}, '1', 'who then untracks that one');
+	is($admin->ok("SELECT count(*) FROM bill24.wallet_copy WHERE sync_code IN ('A0000001', 'A0000002')"), 1, 'and deletes no copies but its');
+	$third->end;
+}
 
 # ---- refresh while it is looked at ---------------------------------------------------
 
