@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "common/hashfn.h"
 #include "foreign/foreign.h"
+#include "utils/acl.h"
 #include "utils/hsearch.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -49,9 +50,11 @@
 
 #define FEED_HINT "Register the customers with bill24_track(), and have them looked at with bill24_refresh()."
 
+/* Two merchants may have the same code for different customers. */
 typedef struct Key
 {
 	Oid			serverid;
+	int64		account;		/* the merchant's number */
 	const char *code;			/* in the database's encoding */
 } Key;
 
@@ -59,8 +62,7 @@ typedef struct Key
 typedef struct Note
 {
 	Key			key;			/* first */
-	Oid			owner;			/* who called last, */
-	int64		account;		/* and the number of that account */
+	Oid			owner;			/* who called last */
 	bool		has_told;
 	B24Told		told;
 	bool		has_answer;
@@ -80,7 +82,7 @@ hash_key(const void *key, Size size)
 {
 	const Key  *k = key;
 
-	return hash_combine(DatumGetUInt32(hash_uint32(k->serverid)),
+	return hash_combine(DatumGetUInt32(hash_uint32(k->serverid ^ (uint32) k->account)),
 						hash_bytes((const unsigned char *) k->code, strlen(k->code)));
 }
 
@@ -90,7 +92,8 @@ compare_keys(const void *a, const void *b, Size size)
 	const Key  *x = a;
 	const Key  *y = b;
 
-	return x->serverid != y->serverid || strcmp(x->code, y->code) != 0;
+	return x->serverid != y->serverid || x->account != y->account ||
+		strcmp(x->code, y->code) != 0;
 }
 
 static void write_notes(void);
@@ -149,9 +152,9 @@ begin_notes(void)
 }
 
 static Note *
-find_note(Oid serverid, const char *code, HASHACTION action)
+find_note(const B24Account *account, const char *code, HASHACTION action)
 {
-	Key			key = {.serverid = serverid,.code = code};
+	Key			key = {.serverid = account->serverid,.account = account->number,.code = code};
 	Note	   *note;
 	bool		found;
 
@@ -190,9 +193,9 @@ replace_text(const char **kept, const char *text, bool clears)
 }
 
 static void
-note_told(Oid serverid, const B24Told *told)
+note_told(const B24Account *account, const B24Told *told)
 {
-	Note	   *note = find_note(serverid, told->sync_code, HASH_ENTER);
+	Note	   *note = find_note(account, told->sync_code, HASH_ENTER);
 	B24Told		later = *told;
 
 	if (!note->has_told)
@@ -256,7 +259,7 @@ note_answer(Note *note, TimestampTz asked_at, const B24SeenCustomer *seen)
 static void
 feed_answer(const B24Job *job, const B24Told *told, TimestampTz asked_at)
 {
-	Oid			serverid = job->exchange->account->serverid;
+	const B24Account *account = job->exchange->account;
 	const char *utf8_code = b24_json_string(b24_json_get(job->arguments, "sync_code"), NULL);
 	B24SeenCustomer seen;
 	B24Problem	ignored;
@@ -264,7 +267,7 @@ feed_answer(const B24Job *job, const B24Told *told, TimestampTz asked_at)
 
 	if (job->reply.status == B24_NOT_FOUND)
 	{
-		note = find_note(serverid, told->sync_code, HASH_ENTER);
+		note = find_note(account, told->sync_code, HASH_ENTER);
 		note_answer(note, asked_at, NULL);
 		return;
 	}
@@ -272,12 +275,12 @@ feed_answer(const B24Job *job, const B24Told *told, TimestampTz asked_at)
 	/* what cannot be read, or is about another customer, tells nothing */
 	if (!b24_seen_customer(job->reply.result, utf8_code, &seen, &ignored))
 		return;
-	note_told(serverid, told);
+	note_told(account, told);
 
 	/* nor does one that is not whole; the worker finds out if that is all */
 	if (!seen.tells_wallets)
 		return;
-	note = find_note(serverid, told->sync_code, HASH_ENTER);
+	note = find_note(account, told->sync_code, HASH_ENTER);
 	note_answer(note, asked_at, &seen);
 }
 
@@ -307,38 +310,51 @@ b24_feed(const B24Job *job, TimestampTz asked_at)
 		if (reads && job->endpoint->keeps == B24_KEEPS_NOTHING)
 			feed_answer(job, &told, asked_at);
 		else
-			note_told(account->serverid, &told);
-		note = find_note(account->serverid, told.sync_code, HASH_FIND);
+			note_told(account, &told);
+		note = find_note(account, told.sync_code, HASH_FIND);
 		if (note != NULL)
-		{
 			note->owner = account->userid;
-			note->account = account->number;
-		}
 	}
 	MemoryContextSwitchTo(old);
 }
 
-/* Has this transaction changed a customer, so that the mirror is behind? */
+/* Has this transaction changed the account's customer, so that the mirror is behind? */
 bool
-b24_feed_changed(Oid serverid, const char *code)
+b24_feed_changed(const B24Account *account, const char *code)
 {
-	const Note *note = find_note(serverid, code, HASH_FIND);
+	const Note *note = find_note(account, code, HASH_FIND);
 
 	return note != NULL && note->has_told && note->told.wants;
 }
 
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
 /*
- * Forgets what was noted of customers: from here on they are not mirrored.  If
+ * Forgets what was noted of customers, whose codes are in order: from here on
+ * they are not mirrored.  As in bill24_untrack, those of the account's
+ * merchant, if there is one, and of roles that the user is a member of.  If
  * that is rolled back to a savepoint, the notes are gone all the same.
  */
 void
-b24_feed_forget(Oid serverid, const char *const *codes, int count)
+b24_feed_forget(Oid serverid, const B24Account *account, Oid user,
+				const char *const *codes, int count)
 {
-	for (int i = 0; notes != NULL && i < count; i++)
-	{
-		Note	   *note = find_note(serverid, codes[i], HASH_FIND);
+	HASH_SEQ_STATUS scan;
+	Note	   *note;
 
-		if (note == NULL)
+	if (notes == NULL)
+		return;
+	hash_seq_init(&scan, notes);
+	while ((note = hash_seq_search(&scan)) != NULL)
+	{
+		if (note->key.serverid != serverid ||
+			bsearch(&note->key.code, codes, count, sizeof(char *), compare_texts) == NULL ||
+			((account == NULL || account->number != note->key.account) &&
+			 !has_privs_of_role(user, note->owner)))
 			continue;
 		answers -= note->has_answer;
 		note->has_answer = note->has_told = false;
@@ -355,10 +371,12 @@ compare_notes(const void *a, const void *b)
 
 	if (x->key.serverid != y->key.serverid)
 		return x->key.serverid < y->key.serverid ? -1 : 1;
-	return strcmp(x->key.code, y->key.code);
+	if (strcmp(x->key.code, y->key.code) != 0)
+		return strcmp(x->key.code, y->key.code);
+	return x->key.account < y->key.account ? -1 : x->key.account > y->key.account;
 }
 
-/* All notes that say something, by server and code. */
+/* All notes that say something, by server, code and merchant. */
 static Note **
 sorted_notes(int *count)
 {
@@ -418,7 +436,8 @@ write_batch(const char *server, const B24ServerSettings *settings, bool wait,
 		const B24Standing *s = &standing[i];
 
 		if (s->tracked &&
-			b24_tracked_is_of_another(server, s->owner, note->owner, note->account))
+			b24_tracked_is_of_another(server, s->owner, note->owner,
+										 note->key.account))
 			continue;
 		if (note->has_told &&
 			(note->told.wants || !s->tracked || (s->failing && s->owner != note->told.owner)))

@@ -11,7 +11,8 @@
 #include "exchange.h"
 
 extern void b24_feed(const B24Job *job, TimestampTz asked_at);
-extern bool b24_feed_changed(Oid serverid, const char *code);
-extern void b24_feed_forget(Oid serverid, const char *const *codes, int count);
+extern bool b24_feed_changed(const B24Account *account, const char *code);
+extern void b24_feed_forget(Oid serverid, const B24Account *account, Oid user,
+							const char *const *codes, int count);
 
 #endif							/* BILL24_FEED_H */

@@ -186,26 +186,16 @@ bill24_refresh(PG_FUNCTION_ARGS)
 static uint64
 forget(const char *server, Oid serverid, const B24Account *account, Datum *codes, int count)
 {
-	B24Standing *standing = palloc(count * sizeof(B24Standing));
 	const char **texts = palloc(count * sizeof(char *));
 	uint64		removed;
-	int			kept = 0;
 	B24Store	store;
 
 	for (int i = 0; i < count; i++)
 		texts[i] = TextDatumGetCString(codes[i]);
 	b24_store_open(&store);
 	removed = b24_tracked_remove(server, account, store.user, codes, count);
-	b24_tracked_standing(server, texts, count, standing);
 	b24_store_close(&store);
-
-	/* others' are still there */
-	for (int i = 0; i < count; i++)
-	{
-		if (!standing[i].tracked)
-			texts[kept++] = texts[i];
-	}
-	b24_feed_forget(serverid, texts, kept);
+	b24_feed_forget(serverid, account, store.user, texts, count);
 	return removed;
 }
 

@@ -354,7 +354,7 @@ bill24_wallet_balance(PG_FUNCTION_ARGS)
 				 errmsg("%s", problem.text)));
 	since = oldest(PG_GETARG_DATUM(1));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	if (b24_feed_changed(account->serverid, text_to_cstring(code)) ||
+	if (b24_feed_changed(account, text_to_cstring(code)) ||
 		!from_mirror(set, account, code, since))
 		from_provider(set, account, code);
 	PG_RETURN_NULL();

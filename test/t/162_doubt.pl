@@ -117,6 +117,17 @@ $other->ok('SET ROLE colleague');
 is($other->ok(q{SELECT bill24_untrack('{C0000006,C0000007}')}), '1', 'nor is it forgotten, but one of the same merchant is');
 $other->ok('RESET ROLE');
 is($admin->ok(q{SELECT count(*) FROM bill24.tracked WHERE sync_code IN ('C0000006', 'C0000007')}), '1', 'really');
+
+# The simulator has one merchant: of the other it says what it is told to.
+$sim->post('/_sim/fault', { kind => 'status', status => 200, count => -1, path => $_->[0], match => $_->[1], body => $_->[2] })
+  foreach ['/merchantsecurity/authorize', 'rival', '{"code": 200, "message": "", "data": {"token": "his", "refreshToken": "his", "tokenExpireTime": "2099-01-01 00:00:00"}}'],
+	['/customer/update', '"his"', '{"code": "000", "message": "Success", "data": {"sync_code": "C0000010"}}'];
+
+# Both in one transaction: of his customer nothing is told of mine.
+$other->ok(q{BEGIN; SELECT bill24_update_customer('C0000010', 'mine'); SET LOCAL ROLE rival;
+	SELECT bill24_update_customer('C0000010', 'his', '0999'); COMMIT});
+is($admin->ok(q{SELECT sent_name, sent_phone FROM bill24.tracked WHERE sync_code = 'C0000010'}), 'mine|',
+	'calls of two merchants in one transaction are told apart');
 $admin->ok('DROP USER MAPPING FOR rival SERVER bill24');
 becomes($admin, enqueue($admin, 'update_customer', { sync_code => 'C0000006', name => 'mine' }), 'done', 'once he has no account');
 comes($admin, $state, qr/^(?!rival).*\|f\|mine$/, 'it is looked at with another');
