@@ -444,7 +444,14 @@ write_batch(const char *server, const B24ServerSettings *settings, bool wait,
 			told[told_count++] = note->told;
 		if (note->has_answer && (s->tracked || note->has_told) &&
 			!(s->tracked && is_known(note, s, settings, now)))
-			looks[look_count++] = note->look;
+		{
+			B24Look    *look = &looks[look_count++];
+
+			*look = note->look;
+			look->owner = note->owner;
+			look->has_account = true;
+			look->account = note->key.account;
+		}
 	}
 	if (told_count > 0)
 		b24_tracked_told(server, settings, wait, told, told_count, &locked);

@@ -75,18 +75,33 @@ compare_codes(const void *a, const void *b)
 }
 
 /*
+ * Is a row that is looked at with the account of that role not the customer
+ * that this look was about?  It may have been forgotten by one merchant and be
+ * another's meanwhile.
+ */
+static bool
+is_of_another(const char *server, const B24Look *look, Oid owner)
+{
+	if (look->owner == owner)
+		return false;
+	return !look->has_account ||
+		b24_tracked_is_of_another(server, owner, look->owner, look->account);
+}
+
+/*
  * Locks the rows of these looks, which are sorted by code so that two who do
- * this meet in order.  Returns how many rows there were, untracked and locked
- * ones left out.
+ * this meet in order.  Returns how many rows are to be written, untracked and
+ * locked ones and those of another merchant left out; *found is how many there
+ * were with the latter.
  */
 static int
-lock_rows(const char *server, const B24Look **looks, int count, Row *rows)
+lock_rows(const char *server, const B24Look **looks, int count, Row *rows, int *found)
 {
 	static B24Statement lock = {
 		"SELECT k.n, t.ctid, GREATEST(t.read_at,"
 		"  (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)),"
 		" t.wanted_at, t.again_at, t.next_look_at, t.look_group, t.digest, t.look_interval,"
-		" t.failures, " B24_IS_RESTORED
+		" t.failures, " B24_IS_RESTORED ", t.owner::oid"
 		" FROM unnest($2, $3) AS k(n, code), LATERAL ("
 		"  SELECT u.ctid, u.* FROM bill24.tracked u"
 		"  WHERE u.sync_code = k.code AND u.server = $1 FOR UPDATE SKIP LOCKED) t",
@@ -94,7 +109,7 @@ lock_rows(const char *server, const B24Look **looks, int count, Row *rows)
 	};
 	B24Column	columns[2];
 	Datum		values[3];
-	int			found;
+	int			kept = 0;
 
 	b24_column_init(&columns[0], INT4OID, count);
 	b24_column_init(&columns[1], TEXTOID, count);
@@ -106,14 +121,21 @@ lock_rows(const char *server, const B24Look **looks, int count, Row *rows)
 	values[0] = CStringGetTextDatum(server);
 	values[1] = b24_column_array(&columns[0]);
 	values[2] = b24_column_array(&columns[1]);
-	found = (int) b24_store_run_latest(&lock, values);
-	for (int i = 0; i < found; i++)
+	*found = (int) b24_store_run_latest(&lock, values);
+	for (int i = 0; i < *found; i++)
 	{
-		Row		   *row = &rows[i];
+		Row		   *row = &rows[kept];
 		bool		isnull;
 
 		memset(row, 0, sizeof(*row));
 		row->look = looks[DatumGetInt32(b24_store_value(i, 1, NULL))];
+		if (is_of_another(server, row->look, DatumGetObjectId(b24_store_value(i, 12, NULL))))
+			continue;
+
+		/* two merchants ask for what is nobody's: the first one has it */
+		if (kept > 0 && strcmp(rows[kept - 1].look->sync_code, row->look->sync_code) == 0)
+			continue;
+		kept++;
 		row->place = *(ItemPointer) DatumGetPointer(b24_store_value(i, 2, NULL));
 		row->read_at = time_or_0(i, 3);
 		row->was_read = row->read_at != 0;
@@ -138,7 +160,7 @@ lock_rows(const char *server, const B24Look **looks, int count, Row *rows)
 			row->interval_s = 0;
 		}
 	}
-	return found;
+	return kept;
 }
 
 /* How many of these are tracked, locked or not. */
@@ -416,6 +438,7 @@ write_looks(const char *server, const B24ServerSettings *settings, const B24Look
 	Row		  **changed = palloc(Max(count, 1) * sizeof(Row *));
 	TimestampTz now;
 	int			changed_count = 0;
+	int			locked;
 	int			found;
 
 	written->next_look_at = DT_NOEND;
@@ -425,13 +448,13 @@ write_looks(const char *server, const B24ServerSettings *settings, const B24Look
 	for (int i = 0; i < count; i++)
 		sorted[i] = &looks[i];
 	qsort(sorted, count, sizeof(B24Look *), compare_codes);
-	found = lock_rows(server, sorted, count, rows);
+	locked = lock_rows(server, sorted, count, rows, &found);
 
 	/* not before: what others have written until then is not of the future */
 	now = GetCurrentTimestamp();
 	if (found < count)
 		written->skipped = count_tracked(server, sorted, count) - found;
-	for (int i = 0; i < found; i++)
+	for (int i = 0; i < locked; i++)
 	{
 		if (apply(server, &rows[i], settings, may_group, now))
 			changed[changed_count++] = &rows[i];
@@ -456,8 +479,8 @@ write_looks(const char *server, const B24ServerSettings *settings, const B24Look
 
 /*
  * Writes what the worker's looks at customers of one server have found, each
- * customer once, and tells of changes.  Those that are not tracked are left
- * alone.  Between b24_store_open and b24_store_close.
+ * customer once, and tells of changes.  Those that are not tracked, or by now
+ * are another merchant's, are left alone.  Between b24_store_open and b24_store_close.
  */
 void
 b24_mirror_write(const char *server, const B24ServerSettings *settings,

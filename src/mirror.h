@@ -22,6 +22,9 @@ typedef enum B24LookOutcome
 typedef struct B24Look
 {
 	const char *sync_code;		/* in the database's encoding */
+	Oid			owner;			/* with whose account it was asked for, */
+	bool		has_account;
+	int64		account;		/* and the number of that, if there was one */
 	TimestampTz asked_at;		/* before it was sent */
 	B24LookOutcome outcome;
 	B24SeenCustomer customer;	/* if it was read */

@@ -59,6 +59,10 @@ write_looks(B24Sync *sync, B24Site *site, B24Visit *first, int count)
 		b24_visit_find(visit);
 		visit->left_alone = false;
 		looks[i] = visit->look;
+		looks[i].owner = visit->owner;
+		looks[i].has_account = visit->sender != NULL;
+		if (visit->sender != NULL)
+			looks[i].account = visit->sender->account->number;
 	}
 	b24_mirror_write(site->server->name, &site->server->settings, looks, count, &written);
 	site->next_look_at = Min(site->next_look_at, written.next_look_at);

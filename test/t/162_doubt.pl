@@ -128,6 +128,19 @@ $other->ok(q{BEGIN; SELECT bill24_update_customer('C0000010', 'mine'); SET LOCAL
 	SELECT bill24_update_customer('C0000010', 'his', '0999'); COMMIT});
 is($admin->ok(q{SELECT sent_name, sent_phone FROM bill24.tracked WHERE sync_code = 'C0000010'}), 'mine|',
 	'calls of two merchants in one transaction are told apart');
+
+# A look that is answered when the code is another merchant's.
+$sim->post('/_sim/fault', { kind => 'delay', ms => 1000, path => $look, match => 'C0000011' });
+my $asked = $sim->get('/_sim/stats')->{by_path}{$look};
+$admin->ok(q{SELECT bill24_refresh('{C0000011}')});
+requests_wait($sim, 1);
+$admin->ok(q{SELECT bill24_untrack('{C0000011}')});
+$sim->post('/_sim/fault', { kind => 'hang', count => -1, path => $look, match => 'C0000011' });
+$other->ok(q{SET ROLE rival; SELECT bill24_track('{C0000011}'); RESET ROLE});
+wait_until('it is answered, and asked for once more', sub { $sim->get('/_sim/stats')->{by_path}{$look} > $asked + 1 });
+is($admin->ok(q{SELECT count(*) FROM bill24.wallet_copy WHERE sync_code = 'C0000011'}), '0', 'is not about his customer');
+$admin->ok(q{SELECT bill24_untrack('{C0000011}')});
+$sim->post('/_sim/clear_faults', {});
 $admin->ok('DROP USER MAPPING FOR rival SERVER bill24');
 becomes($admin, enqueue($admin, 'update_customer', { sync_code => 'C0000006', name => 'mine' }), 'done', 'once he has no account');
 comes($admin, $state, qr/^(?!rival).*\|f\|mine$/, 'it is looked at with another');
