@@ -44,19 +44,27 @@
 
 /*
  * Is a customer that is tracked for that role another merchant's than this
- * account's, which is that of owner?  Whose role has no account any more is
- * anybody's.
+ * account's, which is or was that of owner?  A merchant with a new token since
+ * is still the same.  Whose role has no account any more is anybody's; whose
+ * account cannot be read now is not.
  */
 bool
 b24_tracked_is_of_another(const char *server, Oid tracked_for, Oid owner, int64 account)
 {
 	const B24Account *first;
-	B24Problem	ignored;
+	const B24Account *now;
+	B24Problem	problem;
 
 	if (tracked_for == owner)
 		return false;
-	first = b24_account_of(server, tracked_for, &ignored);
-	return first != NULL && first->number != account;
+	first = b24_account_of(server, tracked_for, &problem);
+	if (first == NULL)
+		return problem.status != B24_NO_ROLE && problem.status != B24_NO_MAPPING &&
+			problem.status != B24_NO_USAGE;
+	if (first->number == account)
+		return false;
+	now = b24_account_of(server, owner, &problem);
+	return now == NULL || now->number != first->number;
 }
 
 /* ---- what is told ---- */
