@@ -662,12 +662,23 @@ b24_tracked_remove(const char *server, const B24Account *account, Oid user,
 
 /*
  * Has all customers looked at anew: the copies are another database's, or were
- * left behind there.  What that finds is no news, by which they would be looked
+ * left behind there.  From here on this is another mirror than the one that it
+ * was copied from, if it was: a dump of that is not taken for one of this.  No
+ * group of before is used any more.  What the looks find is no news, by which they would be looked
  * at more often.
  */
 void
 b24_tracked_doubt_all(void)
 {
+	/* greater than any group's: if this is rolled back, the sequence is not */
+	static B24Statement renumber = {
+		"UPDATE bill24.mirror_id SET id = (SELECT s.last_value FROM bill24.look_group_id_seq s)"
+		" + 1 + pg_catalog.abs(pg_catalog.hashtextextended(pg_catalog.gen_random_uuid()::text, 0::bigint)"
+		"  % 1000000000000000)"
+	};
+	static B24Statement restart = {
+		"SELECT pg_catalog.setval('bill24.look_group_id_seq', m.id) FROM bill24.mirror_id m"
+	};
 	static B24Statement doubt = {
 		"UPDATE bill24.tracked t SET next_look_at = " NOW ", wanted_at = " NOW ","
 		" read_at = CASE WHEN EXISTS (SELECT FROM bill24.customer_copy c"
@@ -676,8 +687,12 @@ b24_tracked_doubt_all(void)
 		"   (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)) END END,"
 		" look_group = NULL, look_interval = NULL, digest = NULL, mirror_id = " B24_MIRROR_ID
 	};
+	static B24Statement leave = {"DELETE FROM bill24.look_group"};
 
+	b24_store_run_latest(&renumber, NULL);
+	b24_store_run_latest(&restart, NULL);
 	b24_store_run_latest(&doubt, NULL);
+	b24_store_run_latest(&leave, NULL);
 }
 
 /*

@@ -61,13 +61,14 @@ raise_not_found(const B24Account *account)
 enum
 {
 	TRACKED_OWNER = 3, TRACKED_NEXT_LOOK_AT = 5, TRACKED_LOOK_GROUP = 6, TRACKED_WANTED_AT = 7,
-	TRACKED_READ_AT = 10,
+	TRACKED_READ_AT = 10, TRACKED_MIRROR_ID = 12,
+	MIRROR_ID = 1,
 	GROUP_ID = 1, GROUP_LOOKED_AT = 6,
 	CUSTOMER_DELETED_AT = 8,
 	WALLET_ID = 3, WALLET_NAME, WALLET_BALANCE, WALLET_CURRENCY, WALLET_DELETED_AT = 8
 };
 
-/* A table of the mirror, read by its primary key. */
+/* A table of the mirror, read by its primary key, if it has one. */
 typedef struct TableScan
 {
 	Relation	table;
@@ -80,14 +81,15 @@ begin_scan(TableScan *scan, const char *table, const char *key, Snapshot snapsho
 {
 	Oid			namespace = get_namespace_oid("bill24", false);
 	Oid			relation = get_relname_relid(table, namespace);
-	Oid			index = get_relname_relid(key, namespace);
+	Oid			index = key != NULL ? get_relname_relid(key, namespace) : InvalidOid;
 
-	if (!OidIsValid(relation) || !OidIsValid(index))
+	if (!OidIsValid(relation) || (key != NULL && !OidIsValid(index)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"bill24.%s\" does not exist", table)));
 	scan->table = table_open(relation, AccessShareLock);
-	scan->scan = systable_beginscan(scan->table, index, true, snapshot, count, keys);
+	scan->scan = systable_beginscan(scan->table, index, key != NULL, snapshot, count,
+									keys);
 }
 
 static void
@@ -131,6 +133,23 @@ group_looked_at(Snapshot snapshot, Datum group)
 	return looked_at;
 }
 
+/* Is that the number of this mirror?  Whoever bears another was restored. */
+static bool
+is_of_this_mirror(Snapshot snapshot, int64 id)
+{
+	bool		same = false;
+	bool		isnull;
+	HeapTuple	row;
+	TableScan	scan;
+
+	begin_scan(&scan, "mirror_id", NULL, snapshot, NULL, 0);
+	row = systable_getnext(scan.scan);
+	if (HeapTupleIsValid(row))
+		same = DatumGetInt64(column_of(&scan, row, MIRROR_ID, &isnull)) == id;
+	end_scan(&scan);
+	return same;
+}
+
 /*
  * May what was read with the account of that role be told to this one's?  Two
  * merchants on one server may have the same sync_code for different customers,
@@ -159,6 +178,8 @@ looked_at(const B24Account *account, Snapshot snapshot, ScanKey keys)
 	TimestampTz at = DT_NOBEGIN;
 	TimestampTz wanted_at = DT_NOBEGIN;
 	bool		in_group = false;
+	bool		has_mirror = false;
+	int64		mirror = 0;
 	Datum		group = (Datum) 0;
 	Oid			owner = InvalidOid;
 	HeapTuple	row;
@@ -176,9 +197,12 @@ looked_at(const B24Account *account, Snapshot snapshot, ScanKey keys)
 		(void) column_of(&scan, row, TRACKED_NEXT_LOOK_AT, &in_group);
 		group = column_of(&scan, row, TRACKED_LOOK_GROUP, &isnull);
 		in_group = in_group && !isnull;
+		mirror = DatumGetInt64(column_of(&scan, row, TRACKED_MIRROR_ID, &isnull));
+		has_mirror = !isnull;
 	}
 	end_scan(&scan);
-	if (!OidIsValid(owner) || !shares_account(account, owner))
+	if (!OidIsValid(owner) || !shares_account(account, owner) ||
+		(has_mirror && !is_of_this_mirror(snapshot, mirror)))
 		return DT_NOBEGIN;
 	if (in_group)
 		at = Max(at, group_looked_at(snapshot, group));

@@ -95,6 +95,10 @@ $other->ok('SET ROLE colleague');
 $admin->ok('SELECT bill24_stat_reset()');
 is($other->ok($balance), '2|10', 'who has the same account is told');
 is($admin->ok("SELECT coalesce(sum(calls), 0) FROM bill24.stat WHERE caller = 'direct'"), '0', 'by the mirror');
+$other->ok('RESET ROLE');
+$admin->ok("UPDATE bill24.tracked SET mirror_id = mirror_id - 1 WHERE sync_code = 'C0000004'");
+is($other->ok($balance), '2|10', 'of a customer that was restored over copies');
+is($admin->ok("SELECT sum(calls) FROM bill24.stat WHERE caller = 'direct'"), '1', 'it is the provider who tells');
 
 # What is told or asked for with another merchant's account is about another
 # customer; a role that has none any more is in nobody's way.

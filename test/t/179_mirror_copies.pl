@@ -117,6 +117,8 @@ foreach my $how ('pg_dump', 'TEMPLATE')
 		is(in($name)->ok($changes), in('orig')->ok($changes), 'and no changes are');
 	}
 	is(in($name)->ok('SELECT count(*) FROM bill24.wallet_change WHERE number <= (SELECT last_value FROM bill24.wallet_change_number_seq)'), in($name)->ok('SELECT count(*) FROM bill24.wallet_change'), "$how: numbers go on");
+	isnt(in($name)->ok('SELECT id FROM bill24.mirror_id'), in('orig')->ok('SELECT id FROM bill24.mirror_id'), "$how: it is a mirror of its own");
+	is(in($name)->ok('SELECT count(*) FROM bill24.look_group, bill24.mirror_id m WHERE look_group.id <= m.id'), '0', "$how: with its own groups");
 	in($name)->ok("SELECT bill24_untrack('{C0000003}')");
 	comes(in($name), 'SELECT count(*) FROM bill24.tracked t WHERE look_group IS NOT NULL AND NOT EXISTS (SELECT FROM bill24.look_group g WHERE g.id = t.look_group)', 0, "$how: groups are there");
 }
