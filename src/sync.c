@@ -185,7 +185,8 @@ next_time(const B24Sync *sync, bool look)
 	for (const B24Site *s = sync->sites; s != NULL && look && sync->is_ours; s = s->next)
 	{
 		/* the delivery's jobs come first, and their answers wake us */
-		if (b24_delivery_wants(sync->delivery, s->server->name))
+		if (b24_delivery_wants(sync->delivery, s->server->name) ||
+			(b24_delivery_in_flight(sync->delivery) > 0 && most_in_flight(sync, s) <= 0))
 			continue;
 		if (s->stock.count > 0 && (s->in_flight == 0 || s->blocked_until_ms > now))
 			at = b24_earlier_ms(at, Max(s->blocked_until_ms, now));
