@@ -91,7 +91,7 @@ b24_site_finish_group(B24Sync *sync, B24Site *site, B24VisitGroup *group)
 	{
 		/* it is still due, but not so soon that it would go round and round */
 		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
-											   b24_now_ms() + B24_LOCKED_EVERY_MS);
+											   b24_now_ms() + B24_LEFT_ALONE_MS);
 		pfree(group);
 		return;
 	}

@@ -15,6 +15,12 @@
 /* What is in the way, as a lock, is looked at again after this time. */
 #define B24_LOCKED_EVERY_MS 2000
 
+/*
+ * What could not be written, through no fault of its own, is left alone so
+ * long; and a group of which one could not be, since all of it is read anew.
+ */
+#define B24_LEFT_ALONE_MS 10000
+
 typedef struct B24VisitQueue
 {
 	B24Visit   *first;

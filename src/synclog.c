@@ -30,9 +30,6 @@
 /* Written one by one, nobody holds up the others for longer than that. */
 #define LOCK_TIMEOUT "20ms"
 
-/* What could not be written, through no fault of its own, is left alone so long. */
-#define LEFT_ALONE_MS 10000
-
 /* How often people are told how fast it goes. */
 #define RATE_EVERY_MS 1000
 
@@ -71,14 +68,17 @@ write_looks(B24Sync *sync, B24Site *site, B24Visit *first, int count)
 	/* some are not written: their groups were not looked at as a whole */
 	if (written.skipped > 0)
 	{
+		long		wait_ms = B24_LOCKED_EVERY_MS;
+
 		visit = first;
 		for (int i = 0; i < count; i++, visit = visit->next)
 		{
-			if (visit->group != NULL)
-				visit->group->spoiled = true;
+			if (visit->group == NULL)
+				continue;
+			visit->group->spoiled = true;
+			wait_ms = B24_LEFT_ALONE_MS;
 		}
-		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
-											   b24_now_ms() + B24_LOCKED_EVERY_MS);
+		sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms, b24_now_ms() + wait_ms);
 	}
 }
 
@@ -96,7 +96,7 @@ leave_alone(B24Sync *sync, B24Site *site, B24Visit *visit)
 	b24_site_give_up(sync, site, visit);
 	entry = hash_search(sync->under_way, &hash, HASH_ENTER, &found);
 	entry->due_again = false;
-	entry->left_until_ms = b24_now_ms() + LEFT_ALONE_MS;
+	entry->left_until_ms = b24_now_ms() + B24_LEFT_ALONE_MS;
 	sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms, entry->left_until_ms);
 }
 
@@ -156,7 +156,7 @@ drop_groups(B24Sync *sync, B24Site *site)
 		/* it is still due */
 		if (group->spoiled)
 			sync->look_over_at_ms = b24_earlier_ms(sync->look_over_at_ms,
-												   b24_now_ms() + LEFT_ALONE_MS);
+												   b24_now_ms() + B24_LEFT_ALONE_MS);
 		pfree(group);
 		sync->ended--;
 	}
