@@ -211,7 +211,7 @@ note_told(const B24Account *account, const B24Told *told)
 	replace_text(&note->told.name, told->name, told->creates);
 	replace_text(&note->told.phone, told->phone, told->creates);
 	replace_text(&note->told.email, told->email, told->creates);
-	replace_text(&note->told.remote_id, told->remote_id, false);
+	replace_text(&note->told.remote_id, told->remote_id, told->creates);
 	note->told.creates = note->told.creates || told->creates;
 	later.creates = false;
 	later.name = later.phone = later.email = later.remote_id = NULL;

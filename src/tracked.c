@@ -138,7 +138,7 @@ b24_told_merge(B24Told *told, const B24Told *later)
 		told->phone = later->phone;
 	if (later->email != NULL || later->creates)
 		told->email = later->email;
-	if (later->remote_id != NULL)
+	if (later->remote_id != NULL || later->creates)
 		told->remote_id = later->remote_id;
 }
 
@@ -304,7 +304,7 @@ update(const char *server, const B24ServerSettings *settings, B24Told *const *to
 		"UPDATE bill24.tracked t SET" WANT("COALESCE(r.wanted_at, " NOW ")") ","
 		" again_at = GREATEST(t.again_at, r.again_at),"
 		" owner = CASE WHEN t.failures > 0 THEN r.owner::regrole ELSE t.owner END,"
-		" remote_id = COALESCE(r.remote_id, t.remote_id),"
+		" remote_id = COALESCE(r.remote_id, CASE WHEN NOT r.creates THEN t.remote_id END),"
 		" sent_at = COALESCE(r.sent_at, t.sent_at),"
 		" sent_name = COALESCE(r.name, CASE WHEN NOT r.creates THEN t.sent_name END),"
 		" sent_phone = COALESCE(r.phone, CASE WHEN NOT r.creates THEN t.sent_phone END),"

@@ -60,8 +60,10 @@ delivered('delete_customer', { sync_code => 'A' }, 'a delete');
 comes($admin, "SELECT deleted_at IS NOT NULL FROM bill24.customer WHERE sync_code = 'A'", 't',
 	'the customer is seen to be gone');
 $admin->ok(q{SELECT bill24_request('POST', '/customer/create', '{"sync_code": "B", "name": "b"}')});
+$sim->post('/_sim/fault', { kind => 'patch', path => '/customer/create', match => 'Eve', remove => ['data.id'] });
+$admin->ok("UPDATE bill24.tracked SET remote_id = 'old' WHERE sync_code = 'A'");
 delivered('create_customer', customer('A', name => 'Eve', phone => '099'), 'whoever is created in its place');
-comes($admin, tracked('A', "$sent, read_at > sent_at"), 'Eve,099|t', 'has nothing of it');
+comes($admin, tracked('A', "$sent, read_at > sent_at, remote_id IS DISTINCT FROM 'old'"), 'Eve,099|t|t', 'has nothing of it');
 is($admin->ok('SELECT count(*) FROM bill24.drift'), '0', 'nothing differs from what was sent now');
 $sim->post('/_sim/fault', { kind => 'patch', count => -1, path => '/customer/get_customer_detail', match => '"A"',
 	set => { 'data.phone' => '0', 'data.email' => 'e' } });
