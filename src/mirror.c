@@ -43,7 +43,7 @@ typedef struct Row
 	ItemPointerData place;
 	TimestampTz read_at;		/* also with its group; 0 if never */
 	bool		was_read;		/* there are copies */
-	bool		is_restored;	/* it says so, but that is of another mirror */
+	bool		has_copy;		/* restored, as its copy was by somebody, too */
 	TimestampTz wanted_at;		/* 0 if nobody did */
 	TimestampTz again_at;		/* 0 if not */
 	TimestampTz next_look_at;	/* 0 if in a group */
@@ -101,7 +101,9 @@ lock_rows(const char *server, const B24Look **looks, int count, Row *rows, int *
 		"SELECT k.n, t.ctid, GREATEST(t.read_at,"
 		"  (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)),"
 		" t.wanted_at, t.again_at, t.next_look_at, t.look_group, t.digest, t.look_interval,"
-		" t.failures, " B24_IS_RESTORED ", t.owner::oid"
+		" t.failures, " B24_IS_RESTORED ", t.owner::oid,"
+		" COALESCE(CASE WHEN " B24_IS_RESTORED " THEN (SELECT true FROM bill24.customer_copy c"
+		"  WHERE c.sync_code = t.sync_code AND c.server = $1 LIMIT 1) END, false)"
 		" FROM unnest($2, $3) AS k(n, code), LATERAL ("
 		"  SELECT u.ctid, u.* FROM bill24.tracked u"
 		"  WHERE u.sync_code = k.code AND u.server = $1 FOR UPDATE SKIP LOCKED) t",
@@ -151,8 +153,10 @@ lock_rows(const char *server, const B24Look **looks, int count, Row *rows, int *
 		if (isnull)
 			row->interval_s = 0;
 		row->failures = DatumGetInt32(b24_store_value(i, 10, NULL));
-		row->is_restored = DatumGetBool(b24_store_value(i, 11, NULL));
-		if (row->is_restored)
+		row->has_copy = DatumGetBool(b24_store_value(i, 13, NULL));
+
+		/* what it says is of another mirror */
+		if (DatumGetBool(b24_store_value(i, 11, NULL)))
 		{
 			row->read_at = 0;
 			row->was_read = false;
@@ -264,21 +268,6 @@ has_wallets(const char *server, const char *sync_code)
 	return b24_store_run_latest(&find, values) > 0;
 }
 
-/* Is there a copy of a restored customer, since somebody has restored that, too? */
-static bool
-has_copy(const char *server, const char *sync_code)
-{
-	static B24Statement find = {
-		"SELECT FROM bill24.customer_copy WHERE sync_code = $1 AND server = $2",
-		2, {"text", "text"}
-	};
-	Datum		values[2];
-
-	values[0] = CStringGetTextDatum(sync_code);
-	values[1] = CStringGetTextDatum(server);
-	return b24_store_run_latest(&find, values) > 0;
-}
-
 /* What a look changes; false if nothing. */
 static bool
 apply(const char *server, Row *row, const B24ServerSettings *settings, bool may_group,
@@ -334,8 +323,7 @@ write_copies(const char *server, Row *const *rows, int count, bool sure, B24News
 		if (!rows[i]->news || rows[i]->look->keep != NULL)
 			continue;
 		looks[n] = rows[i]->look;
-		known[n++] = rows[i]->was_read ||
-			(rows[i]->is_restored && has_copy(server, rows[i]->look->sync_code));
+		known[n++] = rows[i]->was_read || rows[i]->has_copy;
 	}
 	if (n > 0)
 		b24_copies_write(server, looks, known, n, sure, news);
