@@ -30,6 +30,9 @@
 /* From there on the server warns that its queue fills. */
 #define MAX_QUEUE_USAGE 0.5
 
+/* That is told no more often, by a process. */
+#define WARN_EVERY_MS 5000
+
 /* A payload must be shorter than async.c's limit, which it does not export. */
 #define MAX_PAYLOAD 7900
 
@@ -291,12 +294,19 @@ gather(const Batch *batch, B24News *news)
 void
 b24_copies_tell(const char *server, const B24News *news)
 {
+	static TimestampTz warned_at = 0;
 	StringInfoData payload;
 
 	if (news->count == 0)
 		return;
 	if (DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE)) > MAX_QUEUE_USAGE)
 	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		/* a time to come is of a clock that was set back since */
+		if (warned_at <= now && !TimestampDifferenceExceeds(warned_at, now, WARN_EVERY_MS))
+			return;
+		warned_at = now;
 		ereport(WARNING,
 				(errmsg("%d changes of balances are not told of, since the queue of NOTIFY is half full",
 						news->count),
