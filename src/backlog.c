@@ -47,11 +47,11 @@
 #include "provider.h"
 #include "store.h"
 
-#define NOW "pg_catalog.clock_timestamp()"
+#define CLOCK_NOW "pg_catalog.clock_timestamp()"
 
 /* Has a job taken up after a delay. */
-#define AFTER(delay) " next_attempt_at = " NOW " + " delay ", scheduled_at = " NOW
-#define AT_ONCE " next_attempt_at = " NOW ", scheduled_at = " NOW
+#define AFTER(delay) " next_attempt_at = " CLOCK_NOW " + " delay ", scheduled_at = " CLOCK_NOW
+#define AT_ONCE " next_attempt_at = " CLOCK_NOW ", scheduled_at = " CLOCK_NOW
 
 /* So many jobs are rescheduled at once. */
 #define MAX_RESCHEDULE 10000
@@ -641,9 +641,9 @@ b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 	static B24Statement write = {
 		"UPDATE bill24.outbox o SET state = r.state, leased_by = NULL,"
 		" attempts = o.attempts - r.unsent,"
-		" next_attempt_at = " NOW " + r.delay_ms * '1 millisecond'::interval,"
-		" scheduled_at = CASE WHEN r.delay_ms IS NOT NULL THEN " NOW " END,"
-		" finished_at = CASE WHEN r.finished THEN " NOW " END,"
+		" next_attempt_at = " CLOCK_NOW " + r.delay_ms * '1 millisecond'::interval,"
+		" scheduled_at = CASE WHEN r.delay_ms IS NOT NULL THEN " CLOCK_NOW " END,"
+		" finished_at = CASE WHEN r.finished THEN " CLOCK_NOW " END,"
 		" response = r.response, sqlstate = r.sqlstate, error = r.error"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		"  WITH ORDINALITY AS r(id, state, finished, unsent, delay_ms, response, sqlstate, error, n)"

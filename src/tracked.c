@@ -40,7 +40,7 @@
 	"  (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)) END," \
 	" look_group = NULL"
 
-#define NOW "pg_catalog.clock_timestamp()"
+#define CLOCK_NOW "pg_catalog.clock_timestamp()"
 
 /*
  * Is a customer that is tracked for that role another merchant's than this
@@ -301,7 +301,7 @@ update(const char *server, const B24ServerSettings *settings, B24Told *const *to
 	   int count)
 {
 	static B24Statement update = {
-		"UPDATE bill24.tracked t SET" WANT("COALESCE(r.wanted_at, " NOW ")") ","
+		"UPDATE bill24.tracked t SET" WANT("COALESCE(r.wanted_at, " CLOCK_NOW ")") ","
 		" again_at = GREATEST(t.again_at, r.again_at),"
 		" owner = CASE WHEN t.failures > 0 THEN r.owner::regrole ELSE t.owner END,"
 		" remote_id = COALESCE(r.remote_id, CASE WHEN NOT r.creates THEN t.remote_id END),"
@@ -571,12 +571,12 @@ b24_tracked_add(const char *server, const B24Account *account, Datum *codes, int
 {
 	static B24Statement insert = {
 		"INSERT INTO bill24.tracked (sync_code, server, owner, wanted_at)"
-		" SELECT r.code, $1, $2::regrole, " NOW " FROM unnest($3) AS r(code)"
+		" SELECT r.code, $1, $2::regrole, " CLOCK_NOW " FROM unnest($3) AS r(code)"
 		" ON CONFLICT (sync_code, server) DO NOTHING",
 		3, {"text", "oid", "text[]"}
 	};
 	static B24Statement retry = {
-		"UPDATE bill24.tracked t SET" WANT(NOW) ", owner = $2::regrole"
+		"UPDATE bill24.tracked t SET" WANT(CLOCK_NOW) ", owner = $2::regrole"
 		" WHERE t.ctid = ANY ($1)", 2, {"tid[]", "oid"}
 	};
 	Datum		values[3];
@@ -606,7 +606,7 @@ uint64
 b24_tracked_refresh(const char *server, Datum *codes, int count)
 {
 	static B24Statement refresh = {
-		"UPDATE bill24.tracked t SET" WANT(NOW) " WHERE t.ctid = ANY ($1)", 1, {"tid[]"}
+		"UPDATE bill24.tracked t SET" WANT(CLOCK_NOW) " WHERE t.ctid = ANY ($1)", 1, {"tid[]"}
 	};
 	Locked		locked;
 	Datum		places;
@@ -680,7 +680,7 @@ b24_tracked_doubt_all(void)
 		"SELECT pg_catalog.setval('bill24.look_group_id_seq', m.id) FROM bill24.mirror_id m"
 	};
 	static B24Statement doubt = {
-		"UPDATE bill24.tracked t SET next_look_at = " NOW ", wanted_at = " NOW ","
+		"UPDATE bill24.tracked t SET next_look_at = " CLOCK_NOW ", wanted_at = " CLOCK_NOW ","
 		" read_at = CASE WHEN EXISTS (SELECT FROM bill24.customer_copy c"
 		"   WHERE c.sync_code = t.sync_code AND c.server = t.server)"
 		"  THEN CASE WHEN t.look_group IS NULL THEN t.read_at ELSE GREATEST(t.read_at,"
@@ -707,7 +707,7 @@ b24_tracked_release_restored(int limit)
 #define STRAYS(behind) "ARRAY(SELECT t.ctid FROM bill24.tracked t" \
 	" WHERE t.look_group " behind " LIMIT $1 FOR UPDATE SKIP LOCKED)"
 	static B24Statement release = {
-		"UPDATE bill24.tracked t SET next_look_at = " NOW ", look_group = NULL"
+		"UPDATE bill24.tracked t SET next_look_at = " CLOCK_NOW ", look_group = NULL"
 		" WHERE t.ctid = ANY (" STRAYS("<= " B24_MIRROR_ID)
 		"  || " STRAYS("> (SELECT s.last_value FROM bill24.look_group_id_seq s)") ")",
 		1, {"integer"}
