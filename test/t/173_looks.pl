@@ -170,7 +170,7 @@ $admin->ok("ALTER SERVER bill24 OPTIONS (SET sync_interval '1h')");
 $admin->ok("ALTER SYSTEM SET bill24.worker_idle_timeout = 0; SELECT pg_reload_conf()");
 comes($admin, $workers, 0, 'nothing is due, and no worker is there');
 $admin->ok("ALTER SYSTEM RESET bill24.worker_idle_timeout; SELECT pg_reload_conf()");
-$sim->post('/_sim/fault', { kind => 'delay', ms => 8000, path => $looks, match => '"A0000007"' });
+$sim->post('/_sim/fault', { kind => 'delay', ms => 20000, path => $looks, match => '"A0000007"' });
 $admin->ok("UPDATE bill24.look_group SET next_look_at = now()");
 $other->send('CALL bill24_work()');
 wait_until('it looks', sub { $sim->get('/_sim/stats')->{in_flight} == 1 });
