@@ -63,6 +63,8 @@ OBJS = \
 	src/paycombat_customer.o \
 	src/rotation.o \
 	src/backlog.o \
+	src/outcome.o \
+	src/upkeep.o \
 	src/seen.o \
 	src/columns.o \
 	src/transaction.o \
