@@ -57,6 +57,7 @@ OBJS = \
 	src/place.o \
 	src/wake.o \
 	src/utility.o \
+	src/apart.o \
 	src/store.o \
 	src/lease.o \
 	src/home.o \

@@ -24,9 +24,9 @@
 #include "foreign/foreign.h"
 #include "utils/acl.h"
 #include "utils/hsearch.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "apart.h"
 #include "copies.h"
 #include "feed.h"
 #include "mirror.h"
@@ -523,6 +523,15 @@ write_all(bool wait)
 		b24_wake_at_commit();
 }
 
+/* The same, with a snapshot. */
+static void
+write_now(void *wait)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	write_all(*(bool *) wait);
+	PopActiveSnapshot();
+}
+
 /*
  * Writes it in a subtransaction; the error, if there was one that is not to
  * end the transaction.
@@ -530,33 +539,8 @@ write_all(bool wait)
 static ErrorData *
 write_apart(bool wait)
 {
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		PushActiveSnapshot(GetTransactionSnapshot());
-		write_all(wait);
-		PopActiveSnapshot();
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
+	return b24_apart(write_now, &wait);
 }
 
 /*

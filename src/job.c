@@ -13,7 +13,6 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "compat.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
@@ -119,26 +118,10 @@ typedef struct Changes
 	FullTransactionId transaction;
 	int			count;
 	int			size;
-	struct
-	{
-		int64		id;
-		uint32		hash;		/* of what orders it */
-	}		   *jobs;
+	int64	   *ids;
 } Changes;
 
 static Changes changes;
-
-/* Of its key, with the server and the account. */
-static uint32
-hash_of(const Job *job)
-{
-	uint32		hash = hash_bytes_uint32((uint32) job->account);
-
-	hash = hash_combine(hash, DatumGetUInt32(hash_any((const unsigned char *) job->server,
-													  strlen(job->server))));
-	return hash_combine(hash, DatumGetUInt32(hash_any((const unsigned char *) job->key,
-													  strlen(job->key))));
-}
 
 /* This transaction has the job, until it ends. */
 static void
@@ -151,17 +134,16 @@ note_change(const Job *job)
 		/* what there was went with the transaction before */
 		changes.count = 0;
 		changes.size = 16;
-		changes.jobs = MemoryContextAlloc(TopTransactionContext,
-										  changes.size * sizeof(*changes.jobs));
+		changes.ids = MemoryContextAlloc(TopTransactionContext,
+										 changes.size * sizeof(int64));
 		changes.transaction = transaction;
 	}
 	if (changes.count == changes.size)
 	{
 		changes.size *= 2;
-		changes.jobs = repalloc_huge(changes.jobs, changes.size * sizeof(*changes.jobs));
+		changes.ids = repalloc_huge(changes.ids, changes.size * sizeof(int64));
 	}
-	changes.jobs[changes.count].id = job->id;
-	changes.jobs[changes.count++].hash = hash_of(job);
+	changes.ids[changes.count++] = job->id;
 }
 
 /*
@@ -173,32 +155,22 @@ static bool
 waits_for_own(const Job *job)
 {
 	static B24Statement find = {
-		"SELECT xmin FROM bill24.outbox WHERE id = ANY ($1)"
+		"SELECT xmin FROM bill24.outbox WHERE id = ANY ($1) AND id < $5"
 		" AND server = $2 AND account = $3 AND key = $4 AND created_at <> pg_catalog.now()",
-		4, {"bigint[]", "text", "bigint", "text"}
+		5, {"bigint[]", "text", "bigint", "text", "bigint"}
 	};
 	FullTransactionId transaction = GetTopFullTransactionIdIfAny();
-	uint32		hash = hash_of(job);
-	int64	   *ids;
-	int			count = 0;
 	uint64		found;
-	Datum		values[4];
+	Datum		values[5];
 
 	if (!FullTransactionIdIsValid(transaction) ||
 		!FullTransactionIdEquals(changes.transaction, transaction))
 		return false;
-	ids = palloc(changes.count * sizeof(int64));
-	for (int i = 0; i < changes.count; i++)
-	{
-		if (changes.jobs[i].id < job->id && changes.jobs[i].hash == hash)
-			ids[count++] = changes.jobs[i].id;
-	}
-	if (count == 0)
-		return false;
-	values[0] = b24_int8_array(ids, count);
+	values[0] = b24_int8_array(changes.ids, changes.count);
 	values[1] = CStringGetTextDatum(job->server);
 	values[2] = Int64GetDatum(job->account);
 	values[3] = CStringGetTextDatum(job->key);
+	values[4] = Int64GetDatum(job->id);
 	found = b24_store_run_latest(&find, values);
 	for (uint64 i = 0; i < found; i++)
 	{

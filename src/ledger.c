@@ -17,14 +17,13 @@
 
 #include <time.h>
 
-#include "access/xact.h"
 #include "compat.h"
 #include "executor/spi.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 
+#include "apart.h"
 #include "home.h"
 #include "ledger.h"
 #include "lease.h"
@@ -419,42 +418,37 @@ take_over_one(B24Delivery *d, B24Destination *server, const B24Claim *claim)
 	b24_errand_prepare(errand, sender->exchange);
 }
 
+/* Claims of a server that are taken over together. */
+typedef struct TakeOver
+{
+	B24Delivery *delivery;
+	B24Destination *server;
+	List	   *claims;
+} TakeOver;
+
+static void
+take_over_each(void *argument)
+{
+	TakeOver   *t = argument;
+	ListCell   *cell;
+
+	foreach(cell, t->claims)
+		take_over_one(t->delivery, t->server, lfirst(cell));
+}
+
 /* The same with all of these; false with the reason if one of them cannot be. */
 static bool
 take_over_all(B24Delivery *d, B24Destination *server, List *claims, B24Problem *problem)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	TakeOver	all = {d, server, claims};
+	ErrorData  *error = b24_apart(take_over_each, &all);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		ListCell   *cell;
-
-		foreach(cell, claims)
-			take_over_one(d, server, lfirst(cell));
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old);
-		if (!is_about_data(error->sqlerrcode))
-			ReThrowError(error);
-		b24_problem(problem, B24_BAD_ARGUMENT, "%s", error->message);
-		ok = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
-	return ok;
+	if (error == NULL)
+		return true;
+	if (!is_about_data(error->sqlerrcode))
+		ReThrowError(error);
+	b24_problem(problem, B24_BAD_ARGUMENT, "%s", error->message);
+	return false;
 }
 
 /*

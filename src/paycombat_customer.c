@@ -21,8 +21,8 @@
 #include "compat.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/resowner.h"
 
+#include "apart.h"
 #include "paycombat_customer.h"
 #include "row.h"
 #include "store.h"
@@ -313,6 +313,30 @@ b24_paycombat_customer_move(const char *server, int64 from, int64 to, bool copy)
 		b24_store_run_latest(&forget, values);
 }
 
+/* What of an answer is kept: see b24_paycombat_customer_keep. */
+typedef struct Keep
+{
+	const char *server;
+	int64		account;
+	const B24Endpoint *endpoint;
+	const B24Json *arguments;
+	const B24Json *customer;
+	TimestampTz asked_at;
+} Keep;
+
+static void
+keep_in_store(void *argument)
+{
+	const Keep *k = argument;
+	B24Store	store;
+
+	b24_store_open(&store);
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	keep(k->server, k->account, k->endpoint, k->arguments, k->customer, k->asked_at);
+	b24_store_close(&store);
+}
+
 /*
  * Keeps what the answer to an operation, which succeeded, tells of a customer:
  * "customer" is the result of the reply.  asked_at is when a look began, whose
@@ -325,42 +349,15 @@ b24_paycombat_customer_keep(const char *server, int64 account,
 							const B24Json *customer, TimestampTz asked_at,
 							int elevel)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	Keep		k = {server, account, endpoint, arguments, customer, asked_at};
+	ErrorData  *error;
 
 	if (endpoint->keeps == B24_KEEPS_NOTHING || XactReadOnly || RecoveryInProgress())
 		return;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		B24Store	store;
-
-		b24_store_open(&store);
-		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		keep(server, account, endpoint, arguments, customer, asked_at);
-		b24_store_close(&store);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
+	error = b24_apart(keep_in_store, &k);
+	if (error != NULL)
 		ereport(elevel,
 				(errcode(error->sqlerrcode),
 				 errmsg("what %s answered is not kept in bill24.paycombat_customer: %s",
 						endpoint->name, error->message)));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
 }

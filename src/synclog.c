@@ -7,12 +7,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "compat.h"
 #include "utils/guc.h"
-#include "utils/resowner.h"
 
 #include "agenda.h"
+#include "apart.h"
 #include "ledger.h"
 #include "lookgroup.h"
 #include "synclog.h"
@@ -189,67 +188,76 @@ is_passing(int sqlstate)
 		class == ERRCODE_TO_CATEGORY(ERRCODE_IO_ERROR);
 }
 
+/* What of a site is written together. */
+typedef struct Batch
+{
+	B24Sync    *sync;
+	B24Site    *site;
+	B24Visit   *first;			/* of so many visits */
+	int			count;
+	const B24VisitGroup *groups;
+	bool		all;			/* that there is, or one visit or group by itself */
+} Batch;
+
+static void
+write_batch(void *argument)
+{
+	const Batch *b = argument;
+	int			settings = NewGUCNestLevel();
+
+	if (!b->all)
+		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	if (b->count > 0)
+		write_looks(b->sync, b->site, b->first, b->count);
+	for (const B24VisitGroup *g = b->groups; g != NULL; g = b->all ? g->next : NULL)
+		write_group(b->site, g);
+	if (b->all)
+		note_rate(b->site);
+	AtEOXact_GUC(true, settings);
+}
+
 /*
- * Writes so many visits of a site and these groups, in a subtransaction: all
- * that there is, or one visit or group by itself.  False after an error, which
- * is told to the log; nothing was written then.
+ * Writes it in a subtransaction.  False after an error, which is told to the
+ * log; nothing was written then.
  */
 static bool
-write_apart(B24Sync *sync, B24Site *site, B24Visit *first, int count,
-			const B24VisitGroup *groups, bool all, int *sqlstate)
+write_apart(Batch *b, int *sqlstate)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	const char *server = b->site->server->name;
+	ErrorData  *error = b24_apart(write_batch, b);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		int			settings = NewGUCNestLevel();
+	if (error == NULL)
+		return true;
+	*sqlstate = error->sqlerrcode;
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 b->all ? errmsg("what was found at customers of server \"%s\" could not be written together: %s",
+							 server, error->message) :
+			 b->count > 0 ? errmsg("what was found at customer \"%s\" of server \"%s\" could not be written: %s",
+								   b->first->look.sync_code, server, error->message) :
+			 errmsg("that a group of customers of server \"%s\" was looked at could not be written: %s",
+					server, error->message),
+			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+			 error->context != NULL ? (errcontext("%s", error->context)) : 0));
+	FreeErrorData(error);
+	return false;
+}
 
-		if (!all)
-			(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
-									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		if (count > 0)
-			write_looks(sync, site, first, count);
-		for (const B24VisitGroup *g = groups; g != NULL; g = all ? g->next : NULL)
-			write_group(site, g);
-		if (all)
-			note_rate(site);
-		AtEOXact_GUC(true, settings);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
+static bool
+write_visit(B24Sync *sync, B24Site *site, B24Visit *visit, int *sqlstate)
+{
+	Batch		one = {sync, site, visit, 1, NULL, false};
 
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
-		*sqlstate = error->sqlerrcode;
-		ereport(LOG,
-				(errcode(error->sqlerrcode),
-				 all ? errmsg("what was found at customers of server \"%s\" could not be written together: %s",
-							  site->server->name, error->message) :
-				 count > 0 ? errmsg("what was found at customer \"%s\" of server \"%s\" could not be written: %s",
-									first->look.sync_code, site->server->name, error->message) :
-				 errmsg("that a group of customers of server \"%s\" was looked at could not be written: %s",
-						site->server->name, error->message),
-				 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
-				 error->context != NULL ? (errcontext("%s", error->context)) : 0));
-		FreeErrorData(error);
-		ok = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
-	return ok;
+	return write_apart(&one, sqlstate);
+}
+
+static bool
+write_one_group(B24Sync *sync, B24Site *site, const B24VisitGroup *group, int *sqlstate)
+{
+	Batch		one = {sync, site, NULL, 0, group, false};
+
+	return write_apart(&one, sqlstate);
 }
 
 /*
@@ -261,6 +269,7 @@ static void
 write_site(B24Sync *sync, B24Site *site)
 {
 	B24Visit   *visit = site->ended.first;
+	Batch		all = {sync, site, visit, site->ended.count, site->writing_groups, true};
 	int			failures = 0;
 	int			sqlstate = 0;
 
@@ -271,19 +280,18 @@ write_site(B24Sync *sync, B24Site *site)
 		note_rate(site);
 		return;
 	}
-	if (write_apart(sync, site, visit, site->writing, site->writing_groups, true,
-					&sqlstate))
+	if (write_apart(&all, &sqlstate))
 		return;
 	for (site->writing = 0; visit != NULL && failures < MAX_FAILURES; visit = visit->next)
 	{
 		site->writing++;
-		if (write_apart(sync, site, visit, 1, NULL, false, &sqlstate))
+		if (write_visit(sync, site, visit, &sqlstate))
 			continue;
 		failures++;
 		if (!is_passing(sqlstate))
 		{
 			make_unwritable(visit);
-			if (write_apart(sync, site, visit, 1, NULL, false, &sqlstate))
+			if (write_visit(sync, site, visit, &sqlstate))
 				continue;
 		}
 		visit->left_alone = true;
@@ -291,7 +299,7 @@ write_site(B24Sync *sync, B24Site *site)
 	if (visit != NULL)
 		sync->paused_until_ms = b24_now_ms() + PAUSE_MS;
 	for (B24VisitGroup *g = site->writing_groups; g != NULL; g = g->next)
-		g->spoiled = !write_apart(sync, site, NULL, 0, g, false, &sqlstate);
+		g->spoiled = !write_one_group(sync, site, g, &sqlstate);
 }
 
 /* Writes what was found and takes up what is due; false after an error. */

@@ -12,10 +12,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "compat.h"
-#include "utils/resowner.h"
 
+#include "apart.h"
 #include "tidings.h"
 #include "wake.h"
 
@@ -90,6 +89,28 @@ keep(B24Destination *server, const B24Told *told, int count, TimestampTz again_a
 	MemoryContextSwitchTo(old);
 }
 
+/* What of a server is written together. */
+typedef struct Batch
+{
+	B24Destination *server;
+	B24Told    *told;
+	int			count;
+} Batch;
+
+static void
+write_batch(void *argument)
+{
+	Batch	   *batch = argument;
+	int			settings = NewGUCNestLevel();
+	int			locked;
+
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	b24_tracked_told(batch->server->name, &batch->server->settings, false, batch->told,
+					 batch->count, &locked);
+	AtEOXact_GUC(true, settings);
+}
+
 /*
  * Writes it in a subtransaction; what could not be written is marked as locked.
  * False after an error, when nothing was.
@@ -97,45 +118,16 @@ keep(B24Destination *server, const B24Told *told, int count, TimestampTz again_a
 static bool
 write_apart(B24Destination *server, B24Told *told, int count)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	Batch		batch = {server, told, count};
+	ErrorData  *error = b24_apart(write_batch, &batch);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		int			settings = NewGUCNestLevel();
-		int			locked;
-
-		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		b24_tracked_told(server->name, &server->settings, false, told, count,
-						 &locked);
-		AtEOXact_GUC(true, settings);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old);
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
-		ereport(error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? DEBUG1 : LOG,
-				(errcode(error->sqlerrcode),
-				 errmsg("the mirror could not be told of deliveries: %s", error->message),
-				 errdetail("It is tried again.")));
-		ok = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
-	return ok;
+	if (error == NULL)
+		return true;
+	ereport(error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? DEBUG1 : LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("the mirror could not be told of deliveries: %s", error->message),
+			 errdetail("It is tried again.")));
+	return false;
 }
 
 /*

@@ -10,13 +10,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 
+#include "apart.h"
 #include "backlog.h"
 #include "backlog_sql.h"
 #include "columns.h"
@@ -27,6 +26,22 @@
 /* So many jobs are rescheduled at once. */
 #define MAX_RESCHEDULE 10000
 
+/* A statement, and how many rows it had. */
+typedef struct Run
+{
+	B24Statement *statement;
+	Datum	   *values;
+	uint64		count;
+} Run;
+
+static void
+run(void *argument)
+{
+	Run		   *r = argument;
+
+	r->count = b24_store_run(r->statement, r->values, NULL);
+}
+
 /*
  * Runs a statement so that an error undoes no more than the statement itself;
  * false if there was one, of which the log is told.  *count is how many rows it
@@ -35,36 +50,15 @@
 static bool
 run_apart(B24Statement *statement, Datum *values, uint64 *count)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	Run			r = {statement, values, 0};
+	ErrorData  *error = b24_apart(run, &r);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		*count = b24_store_run(statement, values, NULL);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old);
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
-		error->elevel = LOG;
-		ThrowErrorData(error);
-		ok = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
-	return ok;
+	*count = r.count;
+	if (error == NULL)
+		return true;
+	error->elevel = LOG;
+	ThrowErrorData(error);
+	return false;
 }
 
 /*
