@@ -40,7 +40,7 @@ rate()
 
 	outbox_reset 0 $in_flight
 	start=$(fill "$1")
-	wait_for "$timed deliveries" created $((timed + 2 * in_flight))
+	wait_answered $((timed + 2 * in_flight))
 	end=$(now)
 	calculate "$timed / ($end - $start)"
 }

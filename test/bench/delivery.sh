@@ -9,6 +9,7 @@
 #
 #	B24_BENCH_DELIVERY_RUNS (1)	how often each row is measured, in turn with the
 #								loop
+#	B24_BENCH_DELIVERY_MS (0 50 200)	after how long the provider answers
 #	B24_BENCH_DELIVERY_S (10)	the time that a row takes at best, where the
 #								provider is slow; else 50,000 jobs
 
@@ -17,6 +18,7 @@ set -euo pipefail
 . "$(dirname "$0")/outbox.sh"
 runs=${B24_BENCH_DELIVERY_RUNS:-1}
 row_s=${B24_BENCH_DELIVERY_S:-10}
+read -r -a latencies <<<"${B24_BENCH_DELIVERY_MS:-0 50 200}"
 most_jobs=${B24_BENCH_JOBS:-50000}
 
 declare -A ours=() theirs=() jobs=()
@@ -39,8 +41,8 @@ deliver()
 
 	outbox_reset "$1" "$2"
 	start=$(enqueue D "$3")
-	wait_for "all is at the provider" created $(($3 + 2 * $2))
-	wait_for "all is done" nothing_left
+	wait_answered $(($3 + 2 * $2))
+	watch_for "all is done" "$nothing_left"
 	end=$(now)
 	wait_done
 	[ "$(sim_stat customers_created)" = $(($3 + 2 * $2)) ] || die "$3 jobs had $(sim_stat customers_created) effects"
@@ -61,7 +63,7 @@ bare_deliver()
 
 outbox_prepare
 for ((run = 1; run <= runs; run++)); do
-	for latency in 0 50 200; do
+	for latency in "${latencies[@]}"; do
 		for in_flight in 64 512; do
 			row="$latency $in_flight"
 			jobs[$row]=$(jobs_for "$latency" "$in_flight")
@@ -77,7 +79,7 @@ cat <<'END'
 | delivery | jobs | bill24 | bare libcurl loop | ratio | at most, by latency |
 |---|---|---|---|---|---|
 END
-for latency in 0 50 200; do
+for latency in "${latencies[@]}"; do
 	for in_flight in 64 512; do
 		row="$latency $in_flight"
 		# shellcheck disable=SC2086  # words

@@ -17,6 +17,30 @@ CREATE SERVER delivery FOREIGN DATA WRAPPER bill24
 CREATE USER MAPPING FOR CURRENT_USER SERVER delivery
 	OPTIONS (token '00000000-0000-4000-8000-000000000001', client_id 'demo_client', secret 'demo-secret');
 SQL
+	coproc watcher { psql -XAtq -v ON_ERROR_STOP=1; }
+}
+
+# tells CONDITION: is it true?  Asked of a session that stays: programs that
+# were started for each look would take their share of the processors from what
+# is measured, and nothing of that kind runs beside the bare loop.
+tells()
+{
+	local answer
+
+	echo "SELECT $1;" >&"${watcher[1]}"
+	read -r -t 60 -u "${watcher[0]}" answer || die "the session that looks does not answer"
+	[ "$answer" = t ]
+}
+
+# watch_for WHAT CONDITION: until it is true, looking often
+watch_for()
+{
+	local end=$((SECONDS + 180)) none
+
+	until tells "$2"; do
+		[ $SECONDS -lt $end ] || die "never came true: $1"
+		read -r -t 0.02 -u "${watcher[0]}" none || :
+	done
 }
 
 # Nothing is queued, and the simulator knows nobody; then a few deliveries, so
@@ -27,10 +51,10 @@ outbox_reset()
 
 	sql -c 'TRUNCATE bill24.outbox'
 	wait_for "requests are let go" in_flight_is 0
+	sql -c "SELECT FROM bill24_stat_reset('delivery')"
 	simulator /_sim/reset '{}' >/dev/null
 	sql -c "ALTER SERVER delivery OPTIONS (SET max_in_flight '$in_flight')"
 	enqueue W $((in_flight * 2)) | tail -n 1 >/dev/null
-	wait_for "the worker is warm" created $((in_flight * 2))
 	wait_done
 	set_latency "$latency"
 
@@ -57,10 +81,11 @@ sim_stat()
 	simulator /_sim/stats | sed -n "s|.*\"$1\": *\([0-9]*\).*|\1|p"
 }
 
-# created COUNT: are there so many customers?
-created()
+# wait_answered COUNT: until that many deliveries, since the reset, have succeeded.
+wait_answered()
 {
-	[ "$(sim_stat customers_created)" -ge "$1" ]
+	watch_for "$1 deliveries" "coalesce(sum(done), 0) >= $1 FROM bill24.stat
+		WHERE server = 'delivery' AND operation = 'create_customer' AND caller = 'worker'"
 }
 
 in_flight_is()
@@ -84,15 +109,12 @@ wait_for()
 	done
 }
 
-nothing_left()
-{
-	[ "$(sql -c 'SELECT NOT EXISTS (SELECT FROM bill24.outbox WHERE finished_at IS NULL)')" = t ]
-}
+nothing_left="NOT EXISTS (SELECT FROM bill24.outbox WHERE server = 'delivery' AND finished_at IS NULL)"
 
 # Until every job is done; what is not done then is an error of ours.
 wait_done()
 {
-	wait_for "all is delivered" nothing_left
+	watch_for "all is done" "$nothing_left"
 	[ "$(sql -c "SELECT count(*) FROM bill24.outbox WHERE state <> 'done'")" = 0 ] ||
 		die "not all was done: $(sql -c 'SELECT state, sqlstate, error, count(*) FROM bill24.outbox GROUP BY 1, 2, 3')"
 }
