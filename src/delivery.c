@@ -48,6 +48,8 @@ take_answers(B24Delivery *d)
 
 		server->in_flight--;
 		d->in_flight--;
+		if (server->wants_place)
+			server->blocked_until_ms = 0;
 		b24_errand_answered(errand);
 		b24_ledger_end_errand(d, server, errand);
 	}
@@ -119,6 +121,7 @@ send_stock(B24Delivery *d)
 			if (wait_ms < 0)
 				wait_ms = s->in_flight > 0 ? 0 : PLACE_EVERY_MS;
 			s->blocked_until_ms = now + wait_ms;
+			s->wants_place = offer == B24_OFFER_LATER;
 			if (offer == B24_OFFER_CIRCUIT_OPEN)
 				put_stock_back(d, s);
 			break;

@@ -128,7 +128,7 @@ int
 b24_destination_stock(const B24Destination *server)
 {
 	const B24Limits *limits = &server->settings.limits;
-	int			target = Min(Max(2 * limits->max_in_flight, MIN_STOCK), MAX_STOCK);
+	int			target = Min(Max(4 * limits->max_in_flight, MIN_STOCK), MAX_STOCK);
 
 	if (limits->max_per_second > 0)
 		target = Min(target, limits->max_per_second);

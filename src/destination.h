@@ -58,6 +58,7 @@ typedef struct B24Destination
 	B24Position position;		/* what lies before it has been looked at */
 	bool		more;			/* there is more to claim */
 	int64		blocked_until_ms;
+	bool		wants_place;	/* blocked until then, or until one of ours is free */
 	int64		prune_at_ms;
 	bool		prune_on;		/* there is more to delete */
 } B24Destination;

@@ -16,7 +16,7 @@
  * these and what may be in flight anyway come together, as they would have to
  * be looked up after a crash.
  */
-#define B24_RESULTS_AT_ONCE 128
+#define B24_RESULTS_AT_ONCE 256
 
 struct B24Delivery
 {

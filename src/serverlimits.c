@@ -43,8 +43,12 @@
 #define LONGEST_WAIT_NS (1000 * MS)
 #define WAITER_LOST_NS (3000 * MS)
 
-/* How soon a worker looks again whether others gave places back. */
+/*
+ * How soon a worker looks again whether others gave places back, and one that
+ * has none.
+ */
 #define WORKER_WAIT_NS (50 * MS)
+#define POOREST_WAIT_NS (5 * MS)
 
 typedef struct Slot
 {
@@ -55,6 +59,9 @@ typedef struct Slot
 	int			waiting;		/* processes with a direct call that waits */
 	int			direct_run;		/* let in while a worker had to wait */
 	int64		worker_wait;	/* when one last had to, for direct calls */
+	int			poor;			/* the worker that wants more and has fewest */
+	int			poor_has;		/* so many */
+	int64		poor_until;		/* it asks again by then */
 	int			last_status;
 	int64		last_direct;
 	int64		last_wait;		/* of a direct call */
@@ -157,7 +164,7 @@ find_slot(Oid serverid, bool make)
 			slot->database = MyDatabaseId;
 			slot->serverid = serverid;
 			slot->last_status = -1;
-			slot->last_direct = slot->last_wait = 0;
+			slot->last_direct = slot->last_wait = slot->poor_until = 0;
 			slot->last_used = b24_limits_clock();
 			slot->bucket.full_at = 0;
 			slot->circuit = (B24Circuit) {.era = era + 1};
@@ -288,11 +295,41 @@ direct_is_waiting(const Slot *slot, int64 now)
 }
 
 /*
+ * All places are taken.  A worker that has fewer of them than others is noted,
+ * and they take no more for as long as it has at least two fewer: so they come
+ * to have equally many, and none waits until another has nothing left to send.
+ */
+static int64
+wait_for_place(Slot *slot, const Held *mine, bool worker, int64 now)
+{
+	int			has = mine->in_flight[1];
+	int64		wait_ns;
+
+	if (!worker)
+		return MS;
+	wait_ns = has == 0 ? POOREST_WAIT_NS : WORKER_WAIT_NS;
+	if (slot->poor == MyProcPid || has < slot->poor_has || now >= slot->poor_until)
+	{
+		slot->poor = MyProcPid;
+		slot->poor_has = has;
+		slot->poor_until = now + 2 * wait_ns;
+	}
+	return wait_ns;
+}
+
+static bool
+leaves_it_to_poorer(const Slot *slot, const Held *mine, int64 now)
+{
+	return slot->poor != MyProcPid && now < slot->poor_until &&
+		mine->in_flight[1] > slot->poor_has + 1;
+}
+
+/*
  * How many requests may begin now.  If none, wait_ns tells when to ask again:
  * -1 when one of this process's own requests has to end before.
  */
 static int
-room_in(const Slot *slot, const Held *mine, const B24Limits *limits,
+room_in(Slot *slot, const Held *mine, const B24Limits *limits,
 		bool worker, int64 now, int64 *wait_ns)
 {
 	int			in_flight = slot->in_flight[0] + slot->in_flight[1];
@@ -322,7 +359,12 @@ room_in(const Slot *slot, const Held *mine, const B24Limits *limits,
 	if (in_flight >= places)
 	{
 		*wait_ns = in_flight == mine->in_flight[0] + mine->in_flight[1] ? -1 :
-			worker ? WORKER_WAIT_NS : MS;
+			wait_for_place(slot, mine, worker, now);
+		return 0;
+	}
+	if (worker && leaves_it_to_poorer(slot, mine, now))
+	{
+		*wait_ns = -1;
 		return 0;
 	}
 	if (limits->max_per_second > 0)
@@ -434,6 +476,8 @@ b24_limits_enter(const B24Limits *limits, bool worker, long *wait_ms)
 			slot->direct_run++;
 		slot->in_flight[worker]++;
 		mine->in_flight[worker]++;
+		if (worker && slot->poor == MyProcPid)
+			slot->poor_until = 0;
 		if (probe)
 			b24_circuit_probe(&slot->circuit, MyProcPid, now);
 		if (limits->max_per_second > 0)

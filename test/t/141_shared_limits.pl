@@ -91,6 +91,28 @@ is($sim->get('/_sim/stats')->{max_in_flight}, $places, 'never more than that');
 $sim->post('/_sim/clear_faults');
 requests_wait($sim, 0);
 
+# ---- several workers -----------------------------------------------------------------
+
+# The first one has all places, and more jobs than it can send for long: it
+# leaves half of them to the second.
+$places = 12;
+$admin->ok("ALTER SERVER bill24 OPTIONS (SET max_in_flight '$places')");
+$sim->post('/_sim/fault', { kind => 'delay', ms => 300, path => '/customer/create', count => -1 });
+$admin->ok("SELECT count(bill24_enqueue('create_customer', jsonb_build_object("
+	  . "'sync_code', 'B' || i, 'name', 'n'))) FROM generate_series(1, 600) i");
+requests_wait($sim, $places);
+$admin->ok('ALTER SYSTEM SET bill24.workers = 2');
+$admin->ok('SELECT pg_reload_conf()');
+comes($admin, "SELECT count(*) FROM bill24.worker WHERE in_flight BETWEEN $places / 2 - 1 AND $places / 2 + 1", 2,
+	'a second worker comes to have as many requests under way as the first');
+$sim->post('/_sim/clear_faults');
+comes($admin, 'SELECT count(*) FROM bill24.outbox WHERE finished_at IS NULL', 0, 'they come to the end together');
+is($sim->get('/_sim/stats')->{max_in_flight}, $places, 'never more than all places were taken');
+$admin->ok('ALTER SYSTEM RESET bill24.workers');
+$admin->ok('SELECT pg_reload_conf()');
+comes($admin, "SELECT count(*) FROM bill24.worker WHERE state IN ('running', 'idle')", 1, 'one leaves');
+requests_wait($sim, 0);
+
 # ---- a circuit that the worker opens -------------------------------------------------
 
 # It is open for a second at first: on a busy machine that may be over too early.
