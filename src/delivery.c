@@ -32,6 +32,12 @@
 /* How long to wait for a place among those in flight, if others have them. */
 #define PLACE_EVERY_MS 10
 
+/*
+ * While another process is in such a transaction, the sockets have their turn,
+ * but not for longer than this.
+ */
+#define TURN_PATIENCE_MS 20
+
 /* So many transactions, or for so long, then the sockets have their turn. */
 #define ROUNDS 4
 #define ROUNDS_MS 100
@@ -155,6 +161,19 @@ next_time(const B24Delivery *d, bool claim)
 			at = b24_earlier_ms(at, s->blocked_until_ms);
 	}
 	return at;
+}
+
+/* Is it another's turn, and something else to be done meanwhile? */
+static bool
+is_others_turn(B24Delivery *d)
+{
+	int64		now = b24_now_ms();
+
+	if (d->in_flight == 0 || !b24_lease_is_excluded())
+		d->excluded_since_ms = 0;
+	else if (d->excluded_since_ms == 0)
+		d->excluded_since_ms = now;
+	return d->excluded_since_ms > 0 && now - d->excluded_since_ms < TURN_PATIENCE_MS;
 }
 
 /* Is it time for a transaction? */
@@ -295,7 +314,7 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 	while (!d->apart && wants_transaction(d, claim && !d->away, &claims))
 	{
 		more = rounds == ROUNDS || (rounds > 0 && b24_now_ms() - began >= ROUNDS_MS);
-		if (more)
+		if (more || is_others_turn(d))
 			break;
 		rounds++;
 		if (!b24_ledger_work(d, claims))
@@ -317,6 +336,8 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		*wait_ms = (long) Min(Max(at - b24_now_ms(), 0), MAX_WAIT_MS);
 	if (more)
 		*wait_ms = 0;
+	else if (*wait_ms == 0 && d->excluded_since_ms > 0)
+		*wait_ms = 1;
 	if (b24_ledger_gives_up(d))
 		raise_if_nothing_goes_on(d, wait_ms);
 

@@ -206,13 +206,15 @@ b24_errand_put_back(B24Errand *errand)
 static Datum
 response_of(const B24Errand *errand)
 {
-	const B24Type *type = b24_type(JSONBOID, -1, NULL, CurrentMemoryContext);
+	static const B24Type *type = NULL;
 	B24Reading	reading = {.operation = errand->endpoint->name, .tolerant = true};
 	const B24Json *result = errand->job->reply.result;
 	B24Problem	problem;
 	bool		isnull;
 	Datum		value;
 
+	if (type == NULL)
+		type = b24_type(JSONBOID, -1, NULL, TopMemoryContext);
 	if (b24_json_type(result) == B24_JSON_NULL ||
 		b24_repeats_secret(&errand->job->exchange->account->secrets, result) ||
 		!b24_fits(type, result, "answer", &problem))

@@ -89,6 +89,18 @@ b24_lease_exclude_others(void)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
+/* Would that have to wait? */
+bool
+b24_lease_is_excluded(void)
+{
+	LOCKTAG		tag;
+	int			count;
+
+	set_tag(&tag, CLAIMS);
+	pfree(GetLockConflicts(&tag, ExclusiveLock, &count));
+	return count > 0;
+}
+
 /*
  * Becomes the process of its database that looks at customers, unless another
  * is it.  Not to be asked again by who is it already, which it is until b24_lease_end_looks, or until it ends.

@@ -39,6 +39,7 @@ struct B24Delivery
 	int64		look_over_at_ms;	/* when to look at all once more, or -1 */
 	int64		looked_over_at_ms;
 	int			passed_over;	/* look-overs in a row that somebody's locks hindered */
+	int64		excluded_since_ms;	/* others write; 0: they do not */
 	int64		ended_since_ms; /* the oldest result that is not written */
 	int64		paused_until_ms;	/* after an error */
 	int			failures;		/* in a row */

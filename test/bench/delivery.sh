@@ -1,7 +1,7 @@
 #!/bin/bash
 #
 # delivery.sh: how fast what is queued is delivered, beside a bare libcurl loop
-# that sends the same requests.
+# that sends the same requests: by one worker, as is the default, and by two.
 #
 # To be started by run.sh.  A queue is filled in one transaction; its COMMIT
 # starts the clock, the last job that is done stops it.  The loop starts with
@@ -22,6 +22,13 @@ read -r -a latencies <<<"${B24_BENCH_DELIVERY_MS:-0 50 200}"
 most_jobs=${B24_BENCH_JOBS:-50000}
 
 declare -A ours=() theirs=() jobs=()
+
+# set_workers COUNT
+set_workers()
+{
+	sql -c "ALTER SYSTEM SET bill24.workers = $1" -c 'SELECT pg_reload_conf()' >/dev/null
+	watch_for "there are $1 workers" "count(*) = $1 FROM bill24.worker WHERE state IN ('running', 'idle')"
+}
 
 # jobs_for LATENCY IN_FLIGHT: a multiple of 64 * 50
 jobs_for()
@@ -67,27 +74,32 @@ for ((run = 1; run <= runs; run++)); do
 		for in_flight in 64 512; do
 			row="$latency $in_flight"
 			jobs[$row]=$(jobs_for "$latency" "$in_flight")
-			progress "delivery: $latency ms, $in_flight in flight, ${jobs[$row]} jobs"
-			ours[$row]+=" $(deliver "$latency" "$in_flight" "${jobs[$row]}")"
+			for workers in 1 2; do
+				progress "delivery: $latency ms, $in_flight in flight, ${jobs[$row]} jobs, $workers workers"
+				set_workers $workers
+				ours[$row $workers]+=" $(deliver "$latency" "$in_flight" "${jobs[$row]}")"
+			done
 			theirs[$row]+=" $(bare_deliver "$latency" "$in_flight" "${jobs[$row]}")"
 		done
 	done
 done
+set_workers 1
 
 cat <<'END'
 
-| delivery | jobs | bill24 | bare libcurl loop | ratio | at most, by latency |
-|---|---|---|---|---|---|
+| delivery | jobs | one worker | two workers | bare libcurl loop | ratio | at most, by latency |
+|---|---|---|---|---|---|---|
 END
 for latency in "${latencies[@]}"; do
 	for in_flight in 64 512; do
 		row="$latency $in_flight"
 		# shellcheck disable=SC2086  # words
-		our=$(median ${ours[$row]}) their=$(median ${theirs[$row]})
+		one=$(median ${ours[$row 1]}) two=$(median ${ours[$row 2]}) their=$(median ${theirs[$row]})
 		limit=
 		[ $latency = 0 ] || limit=$(pretty $((in_flight * 1000 / latency)) /s)
-		printf '| answers after %s ms, %s in flight | %s | %s | %s | %.2f | %s |\n' "$latency" "$in_flight" \
-			"${jobs[$row]}" "$(pretty "$our" /s)" "$(pretty "$their" /s)" "$(calculate "$our / $their")" "$limit"
+		printf '| answers after %s ms, %s in flight | %s | %s | %s | %s | %.2f, %.2f | %s |\n' "$latency" "$in_flight" \
+			"${jobs[$row]}" "$(pretty "$one" /s)" "$(pretty "$two" /s)" "$(pretty "$their" /s)" \
+			"$(calculate "$one / $their")" "$(calculate "$two / $their")" "$limit"
 	done
 done
 outbox_footing
