@@ -14,6 +14,7 @@ DATA       = $(sort $(wildcard sql/*--*.sql))
 # "make layers" build from this list as well.
 B24_PURE = \
 	src/status.o \
+	src/clock.o \
 	src/circuit.o \
 	src/bucket.o \
 	src/jsontext.o \

@@ -22,8 +22,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 /* Headers beyond this are an attack; the documented answers have a few 100. */
 #define MAX_HEADER_BYTES (256 * 1024)
@@ -75,15 +76,6 @@ struct B24Http
 	int			spare_count;
 	CURL	   *spare[MAX_SPARE_HANDLES];
 };
-
-static int64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void
 block_signals(sigset_t *saved)
@@ -228,7 +220,7 @@ set_timer(CURLM *multi, long timeout_ms, void *context)
 
 	(void) multi;
 	http->timer_set = timeout_ms >= 0;
-	http->timer_at_ms = monotonic_ms() + timeout_ms;
+	http->timer_at_ms = b24_now_ms() + timeout_ms;
 	return 0;
 }
 
@@ -746,7 +738,7 @@ b24_http_timeout_ms(const B24Http *http)
 
 	if (!http->timer_set)
 		return -1;
-	left = http->timer_at_ms - monotonic_ms();
+	left = http->timer_at_ms - b24_now_ms();
 	return left > 0 ? (long) left : 0;
 }
 

@@ -28,6 +28,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "launcher.h"
 #include "roster.h"
 #include "wake.h"
@@ -212,7 +213,7 @@ start_all(void)
 	}
 	if (crowded)
 	{
-		int64		retry = b24_roster_now_ms() + RETRY_MS;
+		int64		retry = b24_now_ms() + RETRY_MS;
 
 		next = next == 0 ? retry : Min(next, retry);
 	}
@@ -269,7 +270,7 @@ b24_launcher_main(Datum argument)
 		next = start_all();
 		if (next != 0)
 		{
-			int64		now = b24_roster_now_ms();
+			int64		now = b24_now_ms();
 
 			timeout_ms = (long) Min(Max(next - now, 0), INT_MAX);
 		}

@@ -15,8 +15,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "compat.h"
 #include "executor/spi.h"
 #include "utils/guc.h"
@@ -77,22 +75,6 @@
  * that it came, that one is passed over, and holds up no other.
  */
 #define CAUTIOUS 600
-
-int64
-b24_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* The earlier of two times, of which -1 is never. */
-int64
-b24_earlier_ms(int64 a, int64 b)
-{
-	return a < 0 ? b : b < 0 ? a : Min(a, b);
-}
 
 int
 b24_ledger_count(const B24Delivery *d)

@@ -8,6 +8,7 @@
 #ifndef BILL24_LEDGER_H
 #define BILL24_LEDGER_H
 
+#include "clock.h"
 #include "delivery.h"
 #include "destination.h"
 
@@ -55,9 +56,6 @@ struct B24Delivery
 	ErrorData  *error;			/* in a call: to be raised, if it stays so */
 	int64		raise_at_ms;
 };
-
-extern int64 b24_now_ms(void);
-extern int64 b24_earlier_ms(int64 a, int64 b);
 
 extern void b24_ledger_open(B24Delivery *d);
 extern void b24_ledger_settle_in(B24Delivery *d);

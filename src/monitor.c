@@ -18,6 +18,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "provider.h"
 #include "serverlimits.h"
 #include "stat.h"
@@ -53,7 +54,7 @@ static Datum
 time_of_day(int64 clock)
 {
 	return TimestampTzGetDatum(GetCurrentTimestamp() +
-							   (clock - b24_limits_clock()) / 1000);
+							   (clock - b24_now_ns()) / 1000);
 }
 
 static const char *
@@ -62,7 +63,7 @@ state_name(const B24Circuit *circuit)
 	if (circuit->state == B24_CIRCUIT_IS_CLOSED)
 		return "closed";
 	return circuit->state == B24_CIRCUIT_IS_OPEN &&
-		b24_limits_clock() < circuit->retry_at ? "open" : "half-open";
+		b24_now_ns() < circuit->retry_at ? "open" : "half-open";
 }
 
 PG_FUNCTION_INFO_V1(bill24_circuits);

@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "roster_table.h"
 
 /* This process, if it is a worker. */
@@ -56,7 +57,7 @@ b24_roster_attach(const B24Place *place)
 		pg_atomic_init_u64(&worker->since, 0);
 		worker->latch = MyLatch;
 		worker->started_at = GetCurrentTimestamp();
-		worker->started_ms = b24_roster_now_ms();
+		worker->started_ms = b24_now_ms();
 		database->due_ms = 0;
 		database->no_extension = false;
 		me = worker;
@@ -153,7 +154,7 @@ b24_roster_well(void)
 
 	if (((volatile B24DatabaseEntry *) mine)->failures == 0)
 		return -1;
-	now = b24_roster_now_ms();
+	now = b24_now_ms();
 	well_at = me->started_ms +
 		Min(INT64CONST(1) << Min(mine->failures, 6), B24_MAX_BACKOFF_S) * 1000 / 2;
 	if (now < well_at)
@@ -172,7 +173,7 @@ b24_roster_well(void)
 bool
 b24_roster_leave(uint64 seen, B24Leaving leaving, long wait_ms)
 {
-	int64		due_ms = b24_roster_now_ms() + wait_ms;
+	int64		due_ms = b24_now_ms() + wait_ms;
 	bool		ok;
 
 	b24_lock_roster(LW_EXCLUSIVE);

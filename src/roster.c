@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "roster_table.h"
 
 /* A start that hangs for so long does not hold up others any more. */
@@ -159,7 +160,7 @@ static TimestampTz
 on_the_wall(int64 at_ms)
 {
 	return at_ms == 0 ? 0 :
-		GetCurrentTimestamp() + (at_ms - b24_roster_now_ms()) * 1000;
+		GetCurrentTimestamp() + (at_ms - b24_now_ms()) * 1000;
 }
 
 static void
@@ -258,7 +259,7 @@ b24_roster_overflowed(void)
 	b24_lock_roster(LW_EXCLUSIVE);
 	overflow = roster->overflow;
 	roster->overflow = false;
-	if (roster->look_ms != 0 && roster->look_ms <= b24_roster_now_ms())
+	if (roster->look_ms != 0 && roster->look_ms <= b24_now_ms())
 	{
 		overflow = true;
 		roster->look_ms = 0;
@@ -323,7 +324,7 @@ bool
 b24_roster_next(int workers, B24Place *place, int64 *next_ms)
 {
 	B24Roster  *roster = b24_roster();
-	int64		now = b24_roster_now_ms();
+	int64		now = b24_now_ms();
 	B24WorkerEntry *vacant = NULL;
 	B24DatabaseEntry *found = NULL;
 	int			starting = 0;
@@ -413,7 +414,7 @@ void
 b24_roster_expire(const B24Place *known, int count)
 {
 	B24WorkerEntry *workers = b24_roster()->workers;
-	int64		limit = b24_roster_now_ms() - STARTING_MS;
+	int64		limit = b24_now_ms() - STARTING_MS;
 
 	b24_lock_roster(LW_EXCLUSIVE);
 	for (int i = 0; i < B24_ROSTER_WORKERS; i++)

@@ -52,7 +52,6 @@ extern bool b24_roster_is_shared(void);
 /* for those who have work to do */
 extern bool b24_roster_wake(Oid database, bool only_known, bool afresh,
 							TimestampTz since);
-extern int64 b24_roster_now_ms(void);
 extern void b24_roster_close(Oid database);
 extern void b24_roster_open(Oid database);
 extern int	b24_roster_ask_to_end(Oid database, bool by_signal);

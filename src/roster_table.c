@@ -14,8 +14,8 @@
 #include "compat.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "roster_table.h"
-#include "serverlimits.h"
 
 static void
 roster_init(void *memory)
@@ -58,13 +58,6 @@ bool
 b24_roster_is_shared(void)
 {
 	return b24_roster_part.lock != NULL;
-}
-
-/* The time by which the roster goes; the other clock may be set back. */
-int64
-b24_roster_now_ms(void)
-{
-	return b24_limits_clock() / 1000000;
 }
 
 /* The entry of a database, or NULL. */
@@ -187,6 +180,6 @@ b24_count_failure(B24DatabaseEntry *database, const char *error)
 	if (database->failures < 6)
 		backoff_s = Min(1 << database->failures, B24_MAX_BACKOFF_S);
 	database->failures++;
-	database->not_before_ms = b24_roster_now_ms() + backoff_s * INT64CONST(1000);
+	database->not_before_ms = b24_now_ms() + backoff_s * INT64CONST(1000);
 	strlcpy(database->error, error, sizeof(database->error));
 }

@@ -21,7 +21,7 @@
 
 /*
  * A database; its counter may be raised under a shared lock.  What is waited
- * for is measured by a clock that nobody sets: see b24_roster_now_ms.
+ * for is measured by a clock that nobody sets: see clock.h.
  */
 typedef struct B24DatabaseEntry
 {

@@ -13,20 +13,18 @@
  * times a second, and a place that is free is taken within a millisecond.
  *
  * What a process holds is also counted by itself, and given back when it
- * ends.  The clock is the monotonic one, which is the same for all processes
- * of a machine, and which nobody sets.
+ * ends.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
-
-#include <time.h>
 
 #include "access/xact.h"
 #include "compat.h"
 #include "storage/spin.h"
 
 #include "bucket.h"
+#include "clock.h"
 #include "serverlimits.h"
 
 #define SLOTS 256
@@ -106,16 +104,6 @@ the_slots(void)
 	return b24_shared_memory(&b24_limits_part);
 }
 
-/* Nanoseconds of the clock that goes on whatever is done to the other. */
-int64
-b24_limits_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64CONST(1000000000) + now.tv_nsec;
-}
-
 /* Rounded up: whoever comes too early comes twice. */
 static long
 to_ms(int64 ns)
@@ -165,7 +153,7 @@ find_slot(Oid serverid, bool make)
 			slot->serverid = serverid;
 			slot->last_status = -1;
 			slot->last_direct = slot->last_wait = slot->poor_until = 0;
-			slot->last_used = b24_limits_clock();
+			slot->last_used = b24_now_ns();
 			slot->bucket.full_at = 0;
 			slot->circuit = (B24Circuit) {.era = era + 1};
 			found = oldest;
@@ -268,7 +256,7 @@ at_exit(int code, Datum arg)
 		slots[i].in_flight[1] -= held[i].in_flight[1];
 		if (slots[i].circuit.state == B24_CIRCUIT_IS_PROBED &&
 			slots[i].circuit.prober == MyProcPid)
-			b24_circuit_give_up(&slots[i].circuit, b24_limits_clock());
+			b24_circuit_give_up(&slots[i].circuit, b24_now_ns());
 		SpinLockRelease(&slots[i].mutex);
 		memset(&held[i], 0, sizeof(Held));
 	}
@@ -445,7 +433,7 @@ B24Admission
 b24_limits_enter(const B24Limits *limits, bool worker, long *wait_ms)
 {
 	B24Admission admission;
-	int64		now = b24_limits_clock();
+	int64		now = b24_now_ns();
 	int64		wait_ns = 0;
 	bool		probe;
 	int			room;
@@ -528,15 +516,15 @@ b24_limits_leave(const B24Limits *limits, bool worker, B24Status status,
 	if (circuit->state == B24_CIRCUIT_IS_PROBED && circuit->prober == MyProcPid)
 	{
 		if (was_tried)
-			b24_circuit_probed(circuit, health, b24_limits_clock());
+			b24_circuit_probed(circuit, health, b24_now_ns());
 		else
-			b24_circuit_give_up(circuit, b24_limits_clock());
+			b24_circuit_give_up(circuit, b24_now_ns());
 	}
 	else if (mine->stale > 0)
 		mine->stale--;			/* the oldest end first, more or less */
 	else if (health != B24_HEALTH_NONE)
 		b24_circuit_note(circuit, health, limits->circuit_failures,
-						 health == B24_HEALTH_BAD ? b24_limits_clock() : 0);
+						 health == B24_HEALTH_BAD ? b24_now_ns() : 0);
 	SpinLockRelease(&slot->mutex);
 }
 
@@ -547,7 +535,7 @@ b24_limits_leave(const B24Limits *limits, bool worker, B24Status status,
 int
 b24_limits_room(const B24Limits *limits, long *wait_ms)
 {
-	int64		now = b24_limits_clock();
+	int64		now = b24_now_ns();
 	int64		wait_ns = 0;
 	int			room = 0;
 	bool		probe;

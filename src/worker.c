@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "sync.h"
 #include "wait.h"
 #include "wake.h"
@@ -200,7 +201,7 @@ go_on(B24Delivery *delivery, B24Sync *sync, TimestampTz since, bool claim,
 static long
 milliseconds_until(int64 time_ms)
 {
-	return (long) Min(Max(time_ms - b24_roster_now_ms(), 0), INT_MAX);
+	return (long) Min(Max(time_ms - b24_now_ms(), 0), INT_MAX);
 }
 
 /* Leaves with nothing more to do, unless there is. */
@@ -239,7 +240,7 @@ deliver(B24Delivery *delivery, B24Sync *sync)
 {
 	uint64		seen = b24_roster_wakes();
 	TimestampTz since = DT_NOBEGIN;
-	int64		idle_since = b24_roster_now_ms();
+	int64		idle_since = b24_now_ms();
 	bool		is_surplus = b24_roster_is_surplus(b24_workers);
 	bool		is_busy = false;
 	int			errors = 0;
@@ -266,14 +267,14 @@ deliver(B24Delivery *delivery, B24Sync *sync)
 		news = b24_roster_since();
 		since = Min(since, news);
 		if (since != DT_NOEND || is_busy)
-			idle_since = b24_roster_now_ms();
+			idle_since = b24_now_ms();
 		seen = wakes;
 		if (extension_changes != b24_roster_extension_changes() && !extension_is_there())
 			return;
 
 		if (!go_on(delivery, sync, since, !is_surplus, &is_busy, &wait_ms, &error))
 		{
-			int64		end = b24_roster_now_ms() + ERROR_WAIT_MS;
+			int64		end = b24_now_ms() + ERROR_WAIT_MS;
 
 			/* without the extension errors are to be expected */
 			if (!extension_is_there())
