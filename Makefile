@@ -84,6 +84,9 @@ OBJS = \
 	src/errand.o \
 	src/destination.o \
 	src/tidings.o \
+	src/delivery_state.o \
+	src/setback.o \
+	src/claims.o \
 	src/ledger.o \
 	src/delivery.o \
 	src/worker.o \

@@ -19,8 +19,10 @@
 #include "compat.h"
 #include "storage/ipc.h"
 
+#include "claims.h"
 #include "ledger.h"
 #include "lease.h"
+#include "setback.h"
 #include "wake.h"
 
 /* Results are written when there are many, or one has waited so long. */
@@ -50,14 +52,14 @@ take_answers(B24Delivery *d)
 	while ((job = b24_inbox_take(d->inbox)) != NULL)
 	{
 		B24Errand  *errand = job->user;
-		B24Destination	   *server = ((B24Sender *) errand->user)->server;
+		B24Destination *server = ((B24Sender *) errand->user)->server;
 
 		server->in_flight--;
 		d->in_flight--;
 		if (server->wants_place)
 			server->blocked_until_ms = 0;
 		b24_errand_answered(errand);
-		b24_ledger_end_errand(d, server, errand);
+		b24_delivery_end_errand(d, server, errand);
 	}
 }
 
@@ -70,7 +72,7 @@ put_stock_back(B24Delivery *d, B24Destination *server)
 	while ((errand = b24_queue_pop(&server->stock)) != NULL)
 	{
 		b24_errand_put_back(errand);
-		b24_ledger_end_errand(d, server, errand);
+		b24_delivery_end_errand(d, server, errand);
 	}
 	server->more = false;
 }
@@ -101,7 +103,7 @@ send_stock(B24Delivery *d)
 		int64		now = b24_now_ms();
 
 		while (s->stock.count > 0 && now >= s->blocked_until_ms &&
-			   s->in_flight < share && b24_ledger_may_send(s))
+			   s->in_flight < share && b24_destination_may_send(s))
 		{
 			B24Errand  *errand = s->stock.first;
 			long		wait_ms = 0;
@@ -139,24 +141,22 @@ send_stock(B24Delivery *d)
 static int64
 next_time(const B24Delivery *d, bool claim)
 {
-	int64		at = claim ? b24_earlier_ms(d->look_at_ms, d->look_over_at_ms) : -1;
+	int64		at = claim ? b24_claims_next_look_ms(d) : -1;
 
-	if (claim && d->since != DT_NOEND)
-		at = b24_now_ms();
 	if (at >= 0)
 		at = Max(at, d->paused_until_ms);
-	if (b24_ledger_count(d) > 0)
+	if (b24_delivery_count_ended(d) > 0)
 		at = b24_earlier_ms(at, d->apart ? b24_now_ms() :
 							d->ended_since_ms + RESULT_PATIENCE_MS);
 	if (d->stuck_until_ms > 0)
 		at = b24_earlier_ms(at, d->stuck_until_ms);
-	if (at >= 0 && b24_ledger_is_locked_out(d))
+	if (at >= 0 && b24_setback_locks_out(d))
 		at = Max(at, d->paused_until_ms);
 	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
 		if (s->prune_on)
 			at = b24_earlier_ms(at, s->prune_at_ms);
-		if (s->stock.count > 0 && b24_ledger_may_send(s) &&
+		if (s->stock.count > 0 && b24_destination_may_send(s) &&
 			(s->in_flight == 0 || s->blocked_until_ms > b24_now_ms()))
 			at = b24_earlier_ms(at, s->blocked_until_ms);
 	}
@@ -176,30 +176,18 @@ is_others_turn(B24Delivery *d)
 	return d->excluded_since_ms > 0 && now - d->excluded_since_ms < TURN_PATIENCE_MS;
 }
 
-/* Is it time for a transaction? */
+/* Is it time for a transaction, and is it to claim? */
 static bool
 wants_transaction(const B24Delivery *d, bool claim, bool *claims)
 {
-	int64		now = b24_now_ms();
-	int			ended = b24_ledger_count(d);
+	int			ended = b24_delivery_count_ended(d);
 
-	*claims = false;
-	if (b24_ledger_is_locked_out(d))
+	if (b24_setback_locks_out(d))
 		return false;
-	claim = claim && now >= d->paused_until_ms;
-	if (claim && (d->since != DT_NOEND ||
-				  (d->look_at_ms >= 0 && now >= d->look_at_ms) ||
-				  (d->look_over_at_ms >= 0 && now >= d->look_over_at_ms)))
-		*claims = true;
-	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
-	{
-		if (claim && s->more && now >= s->blocked_until_ms && b24_ledger_may_claim(s) &&
-			s->stock.count <= b24_destination_stock(s) / 2)
-			*claims = true;
-	}
+	*claims = claim && b24_claims_are_due(d);
 	return *claims || ended >= B24_RESULTS_AT_ONCE ||
 		(ended > 0 && (d->in_flight == 0 ||
-					   now - d->ended_since_ms >= RESULT_PATIENCE_MS));
+					   b24_now_ms() - d->ended_since_ms >= RESULT_PATIENCE_MS));
 }
 
 /* The delivery of this process, if it is to be ended with it. */
@@ -245,7 +233,8 @@ b24_delivery_new(bool in_call)
 									   ALLOCSET_DEFAULT_SIZES);
 	(void) b24_pool();
 	d->inbox = b24_inbox_new();
-	b24_ledger_open(d);
+	d->away = true;
+	b24_claims_open(d);
 	current = d;
 	MemoryContextSwitchTo(old);
 	return d;
@@ -264,7 +253,7 @@ raise_if_nothing_goes_on(B24Delivery *d, long *wait_ms)
 		stock = stock || s->stock.count > 0;
 	if (d->in_flight > 0)
 		return;
-	if (!stock && (b24_ledger_count(d) == 0 || b24_ledger_is_locked_out(d)))
+	if (!stock && (b24_delivery_count_ended(d) == 0 || b24_setback_locks_out(d)))
 		ReThrowError(d->error);
 	*wait_ms = 0;
 }
@@ -273,8 +262,9 @@ raise_if_nothing_goes_on(B24Delivery *d, long *wait_ms)
  * Goes on with everything that can go on now, without waiting.  Looks at jobs
  * that are due since a time, as those tell who wake us: DT_NOBEGIN for all, as
  * is to be done first, DT_NOEND if there is no news.  With claim false, only
- * what has been claimed is brought to its end.  wait_ms is how long it may be left alone if no socket has news, -1 for ever.  False
- * when nothing is claimed any more and all results are written.
+ * what has been claimed is brought to its end.  wait_ms is how long it may be
+ * left alone if no socket has news, -1 for ever.  False when nothing is claimed
+ * any more and all results are written.
  */
 bool
 b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
@@ -296,7 +286,7 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		d->since = DT_NOEND;
 		claim = false;
 	}
-	if (b24_ledger_gives_up(d))
+	if (b24_setback_gives_up(d))
 		claim = false;
 	take_answers(d);
 	for (B24Destination *s = d->destinations; s != NULL && !claim; s = s->next)
@@ -317,19 +307,12 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		if (more || is_others_turn(d))
 			break;
 		rounds++;
-		if (!b24_ledger_work(d, claims))
-			b24_ledger_failed(d);
+		b24_ledger_work(d, claims);
 		send_stock(d);
 		take_answers(d);
-		if (claim)
-			b24_ledger_warn_if_away(d);
 	}
-	for (B24Destination *s = d->destinations; s != NULL && !d->apart; s = s->next)
-	{
-		if (s->settings.limits.serverid != InvalidOid && b24_now_ms() >= s->prune_at_ms &&
-			b24_now_ms() >= d->paused_until_ms)
-			b24_ledger_prune(d, s);
-	}
+	if (!d->apart)
+		b24_ledger_prune(d);
 
 	at = next_time(d, claim && !d->away);
 	if (at >= 0)
@@ -338,14 +321,14 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		*wait_ms = 0;
 	else if (*wait_ms == 0 && d->excluded_since_ms > 0)
 		*wait_ms = 1;
-	if (b24_ledger_gives_up(d))
+	if (b24_setback_gives_up(d))
 		raise_if_nothing_goes_on(d, wait_ms);
 
 	/* what was counted in the last second would wait for the next transaction */
-	if (rounds > 0 && *wait_ms != 0 && !d->in_call && !b24_ledger_is_busy(d))
+	if (rounds > 0 && *wait_ms != 0 && !d->in_call && !b24_delivery_is_busy(d))
 		pgstat_report_stat(true);
 	MemoryContextSwitchTo(old);
-	return b24_ledger_is_busy(d);
+	return b24_delivery_is_busy(d);
 }
 
 int
@@ -361,7 +344,7 @@ b24_delivery_wants(const B24Delivery *d, const char *server)
 	for (const B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
 		if (strcmp(s->name, server) == 0)
-			return (s->stock.count > 0 || s->more) && b24_ledger_may_send(s);
+			return (s->stock.count > 0 || s->more) && b24_destination_may_send(s);
 	}
 	return false;
 }
@@ -387,7 +370,7 @@ b24_delivery_is_away(const B24Delivery *d)
 void
 b24_delivery_end(B24Delivery *d)
 {
-	bool		left_behind = b24_ledger_is_busy(d);
+	bool		left_behind = b24_delivery_is_busy(d);
 
 	current = NULL;
 	MemoryContextDelete(d->errands);

@@ -29,6 +29,15 @@ b24_queue_push(B24Queue *queue, B24Errand *errand)
 	queue->tail = &errand->next;
 }
 
+void
+b24_queue_push_first(B24Queue *queue, B24Errand *errand)
+{
+	if (queue->count++ == 0)
+		queue->tail = &errand->next;
+	errand->next = queue->first;
+	queue->first = errand;
+}
+
 B24Errand *
 b24_queue_pop(B24Queue *queue)
 {
@@ -133,6 +142,30 @@ b24_destination_stock(const B24Destination *server)
 	if (limits->max_per_second > 0)
 		target = Min(target, limits->max_per_second);
 	return target;
+}
+
+static int
+most_unwritten(const B24Destination *server)
+{
+	return server->settings.limits.max_in_flight + B24_RESULTS_AT_ONCE;
+}
+
+/*
+ * May more of a server's jobs be claimed?  What has just ended does not count,
+ * as it is written in the transaction that claims.
+ */
+bool
+b24_destination_may_claim(const B24Destination *server)
+{
+	return server->in_flight + server->stuck.count < most_unwritten(server);
+}
+
+/* May more of what was claimed be sent? */
+bool
+b24_destination_may_send(const B24Destination *server)
+{
+	return server->in_flight + server->ended.count + server->stuck.count <
+		most_unwritten(server);
 }
 
 /* What its options say; of a server that is gone, all jobs are parked. */

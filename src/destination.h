@@ -63,12 +63,22 @@ typedef struct B24Destination
 	bool		prune_on;		/* there is more to delete */
 } B24Destination;
 
+/*
+ * Results are written when there are so many.  If they cannot be, no more than
+ * these and what may be in flight anyway come together, as they would have to
+ * be looked up after a crash.
+ */
+#define B24_RESULTS_AT_ONCE 256
+
 extern void b24_queue_push(B24Queue *queue, B24Errand *errand);
+extern void b24_queue_push_first(B24Queue *queue, B24Errand *errand);
 extern B24Errand *b24_queue_pop(B24Queue *queue);
 
 extern B24Destination *b24_destination_find(B24Destination **all, const char *name);
 extern void b24_destination_load(B24Destination *server);
 extern int	b24_destination_stock(const B24Destination *server);
+extern bool b24_destination_may_claim(const B24Destination *server);
+extern bool b24_destination_may_send(const B24Destination *server);
 extern B24Sender *b24_sender_find(B24Destination *server, B24Inbox *inbox,
 								  Oid owner, B24Problem *problem);
 extern void b24_sender_release(B24Destination *server, B24Sender *sender);
