@@ -170,10 +170,10 @@ is_others_turn(B24Delivery *d)
 	int64		now = b24_now_ms();
 
 	if (d->in_flight == 0 || !b24_lease_is_excluded())
-		d->excluded_since_ms = 0;
-	else if (d->excluded_since_ms == 0)
+		return false;
+	if (d->excluded_since_ms == 0)
 		d->excluded_since_ms = now;
-	return d->excluded_since_ms > 0 && now - d->excluded_since_ms < TURN_PATIENCE_MS;
+	return now - d->excluded_since_ms < TURN_PATIENCE_MS;
 }
 
 /* Is it time for a transaction, and is it to claim? */
@@ -272,6 +272,7 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 	MemoryContext old = MemoryContextSwitchTo(d->scratch);
 	bool		claims;
 	bool		more = false;
+	bool		others_turn = false;
 	int			rounds = 0;
 	int64		began = b24_now_ms();
 	int64		at;
@@ -304,13 +305,16 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 	while (!d->apart && wants_transaction(d, claim && !d->away, &claims))
 	{
 		more = rounds == ROUNDS || (rounds > 0 && b24_now_ms() - began >= ROUNDS_MS);
-		if (more || is_others_turn(d))
+		others_turn = !more && is_others_turn(d);
+		if (more || others_turn)
 			break;
 		rounds++;
 		b24_ledger_work(d, claims);
 		send_stock(d);
 		take_answers(d);
 	}
+	if (!others_turn)
+		d->excluded_since_ms = 0;
 	if (!d->apart)
 		b24_ledger_prune(d);
 
@@ -319,7 +323,7 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		*wait_ms = (long) Min(Max(at - b24_now_ms(), 0), MAX_WAIT_MS);
 	if (more)
 		*wait_ms = 0;
-	else if (*wait_ms == 0 && d->excluded_since_ms > 0)
+	else if (*wait_ms == 0 && others_turn)
 		*wait_ms = 1;
 	if (b24_setback_gives_up(d))
 		raise_if_nothing_goes_on(d, wait_ms);

@@ -9,7 +9,7 @@
 
 #include "compat.h"
 
-#include "ledger.h"
+#include "clock.h"
 #include "site.h"
 
 void

@@ -14,7 +14,7 @@
 
 #include "compat.h"
 
-#include "ledger.h"
+#include "clock.h"
 #include "lease.h"
 #include "sync.h"
 #include "synclog.h"

@@ -12,7 +12,7 @@
 
 #include "agenda.h"
 #include "apart.h"
-#include "ledger.h"
+#include "clock.h"
 #include "lookgroup.h"
 #include "synclog.h"
 #include "transaction.h"

@@ -13,8 +13,8 @@
 
 #include "agenda.h"
 #include "backlog.h"
+#include "clock.h"
 #include "home.h"
-#include "ledger.h"
 #include "lease.h"
 #include "lookgroup.h"
 #include "takeup.h"

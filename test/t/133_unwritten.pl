@@ -147,7 +147,7 @@ becomes($admin, enqueue($admin, 'create_customer', customer('first')), 'done', '
 
 # What is answered then is kept, and so there must not be much of it.
 {
-	my $most = 8 + 128;
+	my $most = 8 + 256;
 
 	$admin->ok("ALTER TABLE bill24.outbox ADD CONSTRAINT no_q CHECK (server <> 'few' OR state <> 'done')");
 	$admin->ok("SELECT count(bill24_enqueue('create_customer', jsonb_build_object('sync_code', 'Q' || i, 'name', 'q'), 'few'))"
