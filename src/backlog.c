@@ -31,6 +31,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "compat.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -274,6 +275,7 @@ coalesce(const char *server, B24Claim *claim)
 	values[1] = Int64GetDatum(ids[count - 1]);
 	b24_store_run(&merge, values, NULL);
 	claim->id = ids[count - 1];
+	ItemPointerSetInvalid(&claim->place);
 	claim->request = DatumGetJsonbP(merged);
 	claim->merged = true;
 	return count - 1;
@@ -302,33 +304,50 @@ add_merged(B24Claim *claim)
 	claim->merged = count > 0;
 }
 
+/*
+ * By their places where those are known, since they were locked there; only the
+ * last of those that are sent together has to be looked for.
+ */
 static void
 mark_claimed(List *claims, const char *state, bool unknown, int64 lease)
 {
-	static B24Statement mark = {
-		"UPDATE bill24.outbox SET state = $2, attempts = attempts + 1,"
-		" next_attempt_at = NULL, leased_by = $3 WHERE id = ANY ($1)",
-		3, {"bigint[]", "text", "bigint"}
-	};
-	int64	   *ids = palloc(Max(list_length(claims), 1) * sizeof(int64));
+#define MARK "UPDATE bill24.outbox SET state = $2, attempts = attempts + 1," \
+	" next_attempt_at = NULL, leased_by = $3 WHERE "
+	static B24Statement mark = {MARK "ctid = ANY ($1)", 3, {"tid[]", "text", "bigint"}};
+	static B24Statement mark_by_id = {MARK "id = ANY ($1)", 3, {"bigint[]", "text", "bigint"}};
+	B24Column	places;
+	B24Column	ids;
 	Datum		values[3];
 	ListCell   *cell;
-	int			count = 0;
+	uint64		marked = 0;
 
+	b24_column_init(&places, TIDOID, list_length(claims));
+	b24_column_init(&ids, INT8OID, list_length(claims));
 	foreach(cell, claims)
 	{
 		B24Claim   *claim = lfirst(cell);
 
-		if (claim->unknown == unknown)
-			ids[count++] = claim->id;
+		if (claim->unknown != unknown)
+			continue;
+		if (ItemPointerIsValid(&claim->place))
+			b24_column_add(&places, PointerGetDatum(&claim->place));
+		else
+			b24_column_add(&ids, Int64GetDatum(claim->id));
 	}
-	if (count == 0)
-		return;
-	values[0] = b24_int8_array(ids, count);
 	values[1] = CStringGetTextDatum(state);
 	values[2] = Int64GetDatum(lease);
-	if (b24_store_run(&mark, values, NULL) != count)
-		elog(ERROR, "could not claim all of %d jobs", count);
+	if (places.count > 0)
+	{
+		values[0] = b24_column_array(&places);
+		marked += b24_store_run(&mark, values, NULL);
+	}
+	if (ids.count > 0)
+	{
+		values[0] = b24_column_array(&ids);
+		marked += b24_store_run(&mark_by_id, values, NULL);
+	}
+	if (marked != places.count + ids.count)
+		elog(ERROR, "could not claim all of %d jobs", places.count + ids.count);
 }
 
 static const char *
@@ -381,7 +400,7 @@ b24_backlog_claim(const char *server, int limit, int64 lease, B24Position *posit
 		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at, c.account,"
 		" c.operation = ANY ($4) AND ("
 		"  SELECT m.id FROM bill24.outbox m WHERE m.merged_into = c.id"
-		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting' LIMIT 1) IS NOT NULL"
+		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting' LIMIT 1) IS NOT NULL, c.ctid"
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
 		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
 		" ORDER BY c.server, c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
@@ -434,6 +453,7 @@ b24_backlog_claim(const char *server, int limit, int64 lease, B24Position *posit
 		}
 		claim = palloc(sizeof(B24Claim));
 		claim->id = id;
+		claim->place = *(ItemPointer) DatumGetPointer(b24_store_value(i, 13, NULL));
 		claim->account = DatumGetInt64(b24_store_value(i, 11, NULL));
 		claim->operation = b24_store_text(i, 2);
 		claim->key = b24_store_text(i, 3);

@@ -9,6 +9,7 @@
 #define BILL24_BACKLOG_H
 
 #include "nodes/pg_list.h"
+#include "storage/itemptr.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -26,6 +27,7 @@ typedef struct B24Position
 typedef struct B24Claim
 {
 	int64		id;
+	ItemPointerData place;		/* of its row, if it is known */
 	int64		account;
 	char	   *operation;
 	char	   *key;
