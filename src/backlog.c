@@ -133,13 +133,15 @@ b24_backlog_next(const char *server, B24Position *position, TimestampTz *due_at)
  * locked for the moment, lest it ends meanwhile in the hands of a person who
  * does not see that somebody waits.  Where a person has it already, the job is
  * looked at again a second later; one whose outcome is unknown must not be
- * forgotten, and is looked at again now and then.
+ * forgotten, and is looked at again now and then.  All are found by their
+ * numbers: no condition is one of a partial index, see store.c.
  */
 static void
 let_wait(const int64 *ids, const int64 *heads, int count)
 {
 	static B24Statement lock_heads = {
-		"SELECT id FROM bill24.outbox WHERE id = ANY ($1) AND finished_at IS NULL ORDER BY id"
+		"SELECT id FROM bill24.outbox WHERE id = ANY ($1)"
+		" AND pg_catalog.num_nulls(finished_at) = 1 ORDER BY id"
 		" FOR UPDATE SKIP LOCKED", 1, {"bigint[]"}
 	};
 	static B24Statement mark = {
@@ -148,7 +150,7 @@ let_wait(const int64 *ids, const int64 *heads, int count)
 	};
 	static B24Statement delay_unknown = {
 		"UPDATE bill24.outbox SET" AFTER("'1 minute'")
-		" WHERE id = ANY ($1) AND state = 'unknown'", 1, {"bigint[]"}
+		" WHERE id = ANY ($1) AND state IS NOT DISTINCT FROM 'unknown'", 1, {"bigint[]"}
 	};
 	static B24Statement delay = {
 		"UPDATE bill24.outbox SET" AFTER("'1 second'")
@@ -202,11 +204,12 @@ static int
 coalesce(const char *server, B24Claim *claim)
 {
 	static B24Statement find = {
-		"SELECT id, operation, owner::oid, attempts, request, merged_into IS NOT NULL OR EXISTS ("
-		"  SELECT FROM bill24.outbox m WHERE m.merged_into = o.id"
-		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting') FROM bill24.outbox o"
-		" WHERE server = $1 AND account = $5 AND key = $2 AND finished_at IS NULL AND id > $3"
-		" ORDER BY id LIMIT $4", 5, {"text", "text", "bigint", "integer", "bigint"}
+		"SELECT id, operation, owner::oid, attempts, request, merged_into IS NOT NULL OR ("
+		"  SELECT m.id FROM bill24.outbox m WHERE m.merged_into = o.id"
+		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting' LIMIT 1) IS NOT NULL"
+		" FROM bill24.outbox o WHERE" BEHIND("o", "$1", "$5", "$2", "$3")
+		" AND o.finished_at IS NULL" IN_ORDER("o") " LIMIT $4",
+		5, {"text", "text", "bigint", "integer", "bigint"}
 	};
 	static B24Statement lock = {
 		"SELECT id FROM bill24.outbox WHERE id = ANY ($1)"
@@ -287,7 +290,7 @@ add_merged(B24Claim *claim)
 {
 	static B24Statement find = {
 		"SELECT request FROM bill24.outbox WHERE merged_into = $1"
-		" AND merged_into IS NOT NULL AND state = 'waiting' ORDER BY id", 1, {"bigint"}
+		" AND merged_into IS NOT NULL AND state = 'waiting' ORDER BY id + 0", 1, {"bigint"}
 	};
 	Datum		value = Int64GetDatum(claim->id);
 	int			count = (int) b24_store_run(&find, &value, NULL);
@@ -384,20 +387,17 @@ b24_backlog_claim(const char *server, int limit, int64 lease, B24Position *posit
 		" CASE WHEN ("
 		"  SELECT e.id FROM bill24.outbox e WHERE e.server = c.server AND e.account = c.account"
 		"  AND e.key = c.key AND e.finished_at IS NULL AND e.id <> c.id"
-		"  ORDER BY e.server, e.account, e.key, e.id LIMIT 1) IS NULL THEN c.id ELSE COALESCE("
-		"  (SELECT a.id FROM bill24.outbox a WHERE a.server = c.server"
-		"   AND a.account = c.account AND a.key = c.key"
+		"  LIMIT 1) IS NULL THEN c.id ELSE COALESCE("
+		"  (SELECT a.id FROM bill24.outbox a WHERE" BEHIND("a", "c.server", "c.account", "c.key", "0")
 		"   AND a.state IN ('sending', 'unknown', 'parked') AND a.id <> c.id"
 		"   AND (c.state = 'queued' OR a.id < c.id OR a.leased_by IS NOT NULL)"
-		"   ORDER BY a.server, a.account, a.key, a.id LIMIT 1),"
+		IN_ORDER("a") " LIMIT 1),"
 		"  CASE WHEN c.state = 'unknown' THEN c.id ELSE"
-		"   (SELECT h.id FROM bill24.outbox h WHERE h.server = c.server"
-		"    AND h.account = c.account AND h.key = c.key"
-		"    AND h.finished_at IS NULL AND h.merged_into IS NULL ORDER BY h.server, h.account, h.key, h.id LIMIT 1) END) END,"
-		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($4) AND EXISTS ("
-		"  SELECT FROM bill24.outbox f WHERE f.server = c.server"
-		"  AND f.account = c.account AND f.key = c.key"
-		"  AND f.finished_at IS NULL AND f.id > c.id), c.next_attempt_at, c.account,"
+		"   (SELECT h.id FROM bill24.outbox h WHERE" BEHIND("h", "c.server", "c.account", "c.key", "0")
+		"    AND h.finished_at IS NULL AND h.merged_into IS NULL" IN_ORDER("h") " LIMIT 1) END) END,"
+		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($4) AND ("
+		"  SELECT f.id FROM bill24.outbox f WHERE" BEHIND("f", "c.server", "c.account", "c.key", "c.id")
+		"  AND f.finished_at IS NULL LIMIT 1) IS NOT NULL, c.next_attempt_at, c.account,"
 		" c.operation = ANY ($4) AND ("
 		"  SELECT m.id FROM bill24.outbox m WHERE m.merged_into = c.id"
 		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting' LIMIT 1) IS NOT NULL, c.ctid"

@@ -14,6 +14,18 @@
 #define AFTER(delay) " next_attempt_at = " CLOCK_NOW " + " delay ", scheduled_at = " CLOCK_NOW
 #define AT_ONCE " next_attempt_at = " CLOCK_NOW ", scheduled_at = " CLOCK_NOW
 
+/*
+ * The jobs of a key behind one of them, or behind number 0, and their order.
+ * As rows are compared, no other index serves than those that begin with
+ * server, account, key, id; with = or id > ..., the primary key would, too: see
+ * store.c.
+ */
+#define BEHIND(o, server, account, key, id) \
+	" (" o ".server, " o ".account, " o ".key, " o ".id) > (" server ", " account ", " key ", " id ")" \
+	" AND (" o ".server, " o ".account, " o ".key) <= (" server ", " account ", " key ")"
+#define IN_ORDER(o) \
+	" ORDER BY " o ".server, " o ".account, " o ".key, " o ".id"
+
 extern Datum b24_backlog_found(uint64 count);
 extern uint64 b24_backlog_let_go_on(Datum jobs);
 

@@ -30,8 +30,7 @@ keep_those_with_others(const char *server, int64 *ids, bool *done, int64 *accoun
 	static B24Statement find = {
 		"SELECT k.n FROM unnest($2, $3, $4) AS k(n, account, key), LATERAL ("
 		" SELECT FROM bill24.outbox o WHERE o.server = $1 AND o.account = k.account"
-		" AND o.key = k.key AND o.finished_at IS NULL"
-		" ORDER BY o.server, o.account, o.key, o.id LIMIT 1) h",
+		" AND o.key = k.key AND o.finished_at IS NULL LIMIT 1) h",
 		4, {"text", "bigint[]", "bigint[]", "text[]"}
 	};
 	int64	   *numbers = palloc(count * sizeof(int64));
@@ -66,24 +65,34 @@ static void
 end_merged(const int64 *ids, const bool *done, int count)
 {
 	static B24Statement end = {
-		"UPDATE bill24.outbox m SET state = CASE WHEN r.done THEN 'done' ELSE 'waiting' END,"
-		" finished_at = CASE WHEN r.done THEN pg_catalog.clock_timestamp() END,"
-		" response = CASE WHEN r.done THEN pg_catalog.jsonb_build_object('merged_into', r.id) END,"
-		" merged_into = CASE WHEN r.done THEN r.id END,"
-		" attempts = m.attempts + CASE WHEN r.done THEN 0 ELSE 1 END"
-		" FROM unnest($1, $2) AS r(id, done)"
-		" WHERE m.merged_into = r.id AND m.merged_into IS NOT NULL AND m.state = 'waiting'",
-		2, {"bigint[]", "boolean[]"}
+		"UPDATE bill24.outbox SET state = 'done', finished_at = " CLOCK_NOW ","
+		" response = pg_catalog.jsonb_build_object('merged_into', merged_into)"
+		" WHERE merged_into = ANY ($1) AND merged_into IS NOT NULL AND state = 'waiting'",
+		1, {"bigint[]"}
 	};
-	B24Column	flags;
-	Datum		values[2];
+	static B24Statement split = {
+		"UPDATE bill24.outbox SET merged_into = NULL, attempts = attempts + 1"
+		" WHERE merged_into = ANY ($1) AND merged_into IS NOT NULL AND state = 'waiting'",
+		1, {"bigint[]"}
+	};
 
-	b24_column_init(&flags, BOOLOID, count);
-	for (int i = 0; i < count; i++)
-		b24_column_add(&flags, BoolGetDatum(done[i]));
-	values[0] = b24_int8_array(ids, count);
-	values[1] = b24_column_array(&flags);
-	b24_store_run_latest(&end, values);
+	/* not joined with the flags: see store.c */
+	for (int which = 0; which < 2; which++)
+	{
+		int64	   *some = palloc(count * sizeof(int64));
+		int			some_count = 0;
+		Datum		value;
+
+		for (int i = 0; i < count; i++)
+		{
+			if (done[i] == (which == 0))
+				some[some_count++] = ids[i];
+		}
+		if (some_count == 0)
+			continue;
+		value = b24_int8_array(some, some_count);
+		b24_store_run_latest(which == 0 ? &end : &split, &value);
+	}
 }
 
 /* The jobs that the last statement found: their numbers are its first column. */
@@ -123,14 +132,12 @@ free_keys(const char *server, const int64 *accounts, char *const *keys, int coun
 {
 	static B24Statement find = {
 		"SELECT h.id FROM unnest($2, $3) AS k(account, key), LATERAL ("
-		" SELECT o.id, o.state FROM bill24.outbox o WHERE o.server = $1"
-		" AND o.account = k.account AND o.key = k.key"
-		" AND o.finished_at IS NULL AND o.merged_into IS NULL"
-		" ORDER BY o.server, o.account, o.key, o.id LIMIT 1) h"
-		" WHERE h.state = 'waiting' AND NOT EXISTS ("
-		"  SELECT FROM bill24.outbox a WHERE a.server = $1"
+		" SELECT o.id, o.state FROM bill24.outbox o WHERE" BEHIND("o", "$1", "k.account", "k.key", "0")
+		" AND o.finished_at IS NULL AND o.merged_into IS NULL" IN_ORDER("o") " LIMIT 1) h"
+		" WHERE h.state = 'waiting' AND ("
+		"  SELECT a.id FROM bill24.outbox a WHERE a.server = $1"
 		"  AND a.account = k.account AND a.key = k.key"
-		"  AND a.state IN ('sending', 'unknown', 'parked'))",
+		"  AND a.state IN ('sending', 'unknown', 'parked') LIMIT 1) IS NULL",
 		3, {"text", "bigint[]", "text[]"}
 	};
 	Datum		values[3];
@@ -174,7 +181,8 @@ b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 {
 	/*
 	 * unnest() of several arrays is syntax, and takes no schema.  The lease is
-	 * compared in a way for which no index serves: the job is found by its id.
+	 * compared in a way for which no index serves: the job is found by its id,
+	 * and that by what is not a join for the planner, see store.c.
 	 */
 	static B24Statement write = {
 		"UPDATE bill24.outbox o SET state = r.state, leased_by = NULL,"
@@ -185,7 +193,8 @@ b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 		" response = r.response, sqlstate = r.sqlstate, error = r.error"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		"  WITH ORDINALITY AS r(id, state, finished, unsent, delay_ms, response, sqlstate, error, n)"
-		" WHERE o.id = r.id AND o.leased_by IS NOT DISTINCT FROM $9 RETURNING r.n, o.account",
+		" WHERE o.id = ANY (ARRAY[r.id]) AND o.leased_by IS NOT DISTINCT FROM $9"
+		" RETURNING r.n, o.account",
 		9, {"bigint[]", "text[]", "boolean[]", "integer[]", "double precision[]", "jsonb[]",
 		"text[]", "text[]", "bigint"}
 	};

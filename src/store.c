@@ -9,6 +9,22 @@
  * decide what it does: every statement has one good plan, by index, and that
  * one must be taken with ten rows and with ten million.
  *
+ * The settings keep the planner from reading a whole table, but not from reading
+ * a whole index.  While the table is small that costs nothing, and the plan is
+ * kept.  So no statement gives it a reason to, and these are the reasons:
+ *
+ * - the index has an order that is of use.  That of a join by = is, though merge
+ *	 joins are off: rows are found by = ANY (ARRAY[...]), by ctid, or in a
+ *	 subselect or LATERAL query with LIMIT or OFFSET 0, which are no such joins.
+ *	 That of an ORDER BY is, and columns that are compared by = do not count in
+ *	 it, so that an index of the others has it, too: see BEHIND.  What has to be
+ *	 sorted is sorted by id + 0;
+ * - it is a partial index, and the statement implies its condition.  Whoever has
+ *	 the number of a row does not tell: IS NOT DISTINCT FROM and num_nulls() say
+ *	 the same as = and IS NULL, but nothing to the planner;
+ * - a column is compared that is in it, but not its first.  Again the planner
+ *	 is not told, or only the index that is meant has the order asked for.
+ *
  * An error ends the (sub)transaction, and with it all that was changed here.
  *
  *-------------------------------------------------------------------------
@@ -43,6 +59,8 @@ static const struct
 	{"enable_hashjoin", "off"},
 	{"enable_mergejoin", "off"},
 	{"enable_material", "off"},
+	{"enable_sort", "off"},
+	{"enable_incremental_sort", "off"},
 	{"enable_nestloop", "on"},
 	{"enable_indexscan", "on"},
 	{"jit", "off"},

@@ -135,8 +135,8 @@ b24_backlog_unblock(void)
 {
 	static B24Statement find_merged = {
 		"SELECT m.id FROM bill24.outbox m"
-		" WHERE m.state = 'waiting' AND m.merged_into IS NOT NULL AND NOT EXISTS ("
-		"  SELECT FROM bill24.outbox n WHERE n.id = m.merged_into AND n.finished_at IS NULL)"
+		" WHERE m.state = 'waiting' AND m.merged_into IS NOT NULL AND ("
+		"  SELECT n.finished_at IS NULL FROM bill24.outbox n WHERE n.id = m.merged_into) IS NOT TRUE"
 	};
 	static B24Statement unmerge = {
 		"UPDATE bill24.outbox SET merged_into = NULL"
@@ -154,13 +154,12 @@ b24_backlog_unblock(void)
 		"  WHERE o.state = 'waiting' AND o.merged_into IS NULL AND (o.server, o.account, o.key) > (w.server, w.account, w.key)"
 		"  ORDER BY o.server, o.account, o.key, o.id LIMIT 1) n)"
 		" SELECT w.id FROM w, LATERAL (SELECT u.id FROM bill24.outbox u"
-		"  WHERE u.server = w.server AND u.account = w.account AND u.key = w.key"
-		"  AND u.finished_at IS NULL AND u.merged_into IS NULL"
-		"  ORDER BY u.server, u.account, u.key, u.id LIMIT 1) h"
-		" WHERE h.id = w.id AND NOT EXISTS ("
-		"  SELECT FROM bill24.outbox a WHERE a.server = w.server"
+		"  WHERE" BEHIND("u", "w.server", "w.account", "w.key", "0")
+		"  AND u.finished_at IS NULL AND u.merged_into IS NULL" IN_ORDER("u") " LIMIT 1) h"
+		" WHERE h.id = w.id AND ("
+		"  SELECT a.id FROM bill24.outbox a WHERE a.server = w.server"
 		"  AND a.account = w.account AND a.key = w.key"
-		"  AND a.state IN ('sending', 'unknown', 'parked'))"
+		"  AND a.state IN ('sending', 'unknown', 'parked') LIMIT 1) IS NULL"
 	};
 	bool		all = true;
 	uint64		found;
@@ -197,7 +196,7 @@ b24_backlog_reschedule(const char *server, bool *more)
 		"UPDATE bill24.outbox o SET"
 		AFTER("GREATEST(o.next_attempt_at - COALESCE(o.scheduled_at, o.created_at), '0')")
 		" WHERE id = ANY (ARRAY(SELECT u.id FROM bill24.outbox u WHERE u.id = ANY ($1)"
-		"  AND u.next_attempt_at IS NOT NULL FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
+		"  AND pg_catalog.num_nulls(u.next_attempt_at) = 0 FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
 	};
 	Datum		values[3];
 	uint64		found;
