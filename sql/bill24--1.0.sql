@@ -532,7 +532,8 @@ CREATE TABLE bill24.look_group (
 	next_look_at timestamptz NOT NULL,
 	looked_at timestamptz
 );
-CREATE INDEX look_group_due ON bill24.look_group (server, next_look_at, id);
+-- not the id itself, by which a group is to be found by its primary key only
+CREATE INDEX look_group_due ON bill24.look_group (server, next_look_at, (id + 0));
 CREATE UNIQUE INDEX look_group_open ON bill24.look_group (server) WHERE is_open;
 ALTER SEQUENCE bill24.look_group_id_seq OWNED BY bill24.look_group.id;
 COMMENT ON SEQUENCE bill24.look_group_id_seq IS 'numbers of groups';

@@ -64,7 +64,7 @@ b24_agenda_next(const char *server, TimestampTz after)
 	};
 	static B24Statement group = {
 		"SELECT next_look_at FROM bill24.look_group WHERE server = $1 AND next_look_at > $2"
-		" ORDER BY server, next_look_at, id LIMIT 1", 2, {"text", "timestamptz"}
+		" ORDER BY server, next_look_at, id + 0 LIMIT 1", 2, {"text", "timestamptz"}
 	};
 	TimestampTz next = DT_NOEND;
 	Datum		values[2];
@@ -91,7 +91,7 @@ b24_agenda_shorten(const char *server, int seconds)
 		"  SELECT ctid, pg_catalog.clock_timestamp() + pg_catalog.random() * $3 * '1 second'::interval"
 		"   AS next_look_at FROM bill24.tracked"
 		"  WHERE server = $1 AND next_look_at IS NOT NULL AND next_look_at > $2"
-		"  FOR UPDATE SKIP LOCKED) l WHERE t.ctid = l.ctid",
+		"  ORDER BY server, next_look_at, sync_code FOR UPDATE SKIP LOCKED) l WHERE t.ctid = l.ctid",
 		3, {"text", "timestamptz", "integer"}
 	};
 	static B24Statement groups = {

@@ -377,7 +377,7 @@ b24_copies_write(const char *server, const B24Look **looks, const bool *known, i
 	};
 	static B24Statement bury_wallets = {
 		"UPDATE bill24.wallet_copy w SET deleted_at = r.b"
-		" FROM unnest($2, $3) AS r(a, b) WHERE w.ctid = r.a AND w.server = $1",
+		" FROM unnest($2, $3) AS r(a, b) WHERE w.ctid = r.a AND w.server IS NOT DISTINCT FROM $1",
 		3, {"text", "tid[]", "timestamptz[]"}
 	};
 	static B24Statement put_changes = {

@@ -57,8 +57,9 @@ static int
 fill_open_group(const char *server, const B24ServerSettings *settings, int64 *groups,
 				int count)
 {
+	/* there is one open group a server, and an index of these alone: see store.c */
 	static B24Statement find = {
-		"SELECT id, members FROM bill24.look_group WHERE server = $1 AND is_open"
+		"SELECT id, members FROM bill24.look_group WHERE server IS NOT DISTINCT FROM $1 AND is_open"
 		" FOR UPDATE SKIP LOCKED", 1, {"text"}
 	};
 	static B24Statement fill = {
@@ -122,8 +123,8 @@ b24_group_due(const char *server, TimestampTz until, TimestampTz after,
 {
 	static B24Statement find = {
 		"SELECT id, next_look_at, looked_at FROM bill24.look_group"
-		" WHERE server = $1 AND next_look_at <= $2 AND (next_look_at, id) > ($3, $4)"
-		" ORDER BY server, next_look_at, id LIMIT $5",
+		" WHERE server = $1 AND next_look_at <= $2 AND (next_look_at, id + 0) > ($3, $4)"
+		" ORDER BY server, next_look_at, id + 0 LIMIT $5",
 		5, {"text", "timestamptz", "timestamptz", "bigint", "integer"}
 	};
 	Datum		values[5];
@@ -156,7 +157,7 @@ List *
 b24_group_members(int64 group)
 {
 	static B24Statement close = {
-		"UPDATE bill24.look_group SET is_open = false WHERE id = $1 AND is_open",
+		"UPDATE bill24.look_group SET is_open = false WHERE id = $1 AND is_open IS NOT DISTINCT FROM true",
 		1, {"bigint"}
 	};
 	static B24Statement find = {

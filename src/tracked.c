@@ -309,7 +309,7 @@ update(const char *server, const B24ServerSettings *settings, B24Told *const *to
 		" sent_name = COALESCE(r.name, CASE WHEN NOT r.creates THEN t.sent_name END),"
 		" sent_phone = COALESCE(r.phone, CASE WHEN NOT r.creates THEN t.sent_phone END),"
 		" sent_email = COALESCE(r.email, CASE WHEN NOT r.creates THEN t.sent_email END)"
-		" FROM " TOLD " WHERE t.ctid = r.place AND t.server = $1",
+		" FROM " TOLD " WHERE t.ctid = r.place AND t.server IS NOT DISTINCT FROM $1",
 		12, TOLD_TYPES
 	};
 	Datum		values[COLUMNS + 1];
@@ -681,8 +681,8 @@ b24_tracked_doubt_all(void)
 	};
 	static B24Statement doubt = {
 		"UPDATE bill24.tracked t SET next_look_at = " CLOCK_NOW ", wanted_at = " CLOCK_NOW ","
-		" read_at = CASE WHEN EXISTS (SELECT FROM bill24.customer_copy c"
-		"   WHERE c.sync_code = t.sync_code AND c.server = t.server)"
+		" read_at = CASE WHEN (SELECT true FROM bill24.customer_copy c"
+		"   WHERE c.sync_code = t.sync_code AND c.server = t.server LIMIT 1)"
 		"  THEN CASE WHEN t.look_group IS NULL THEN t.read_at ELSE GREATEST(t.read_at,"
 		"   (SELECT g.looked_at FROM bill24.look_group g WHERE g.id = t.look_group)) END END,"
 		" look_group = NULL, look_interval = NULL, digest = NULL, mirror_id = " B24_MIRROR_ID
