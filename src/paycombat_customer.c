@@ -34,6 +34,14 @@
 /* How long to wait for a row that another transaction is about to make. */
 #define LOCK_TIMEOUT "500ms"
 
+/*
+ * Of the rows of one customer, those of an account.  These are few; a condition
+ * that both indexes of the table serve could have all of the account read: see
+ * store.c.
+ */
+#define OF_ACCOUNT(server_, account_) \
+	" AND server IS NOT DISTINCT FROM " server_ " AND account IS NOT DISTINCT FROM " account_
+
 /* A text that the table can hold, in the database's encoding; NULL otherwise. */
 static char *
 id_of(const B24Json *object, const char *field)
@@ -62,7 +70,7 @@ b24_paycombat_customer_complete(const B24Account *account,
 {
 	static B24Statement find = {
 		"SELECT customer_id FROM bill24.paycombat_customer"
-		" WHERE organization_reference_id = $1 AND server = $2 AND account = $3",
+		" WHERE organization_reference_id = $1" OF_ACCOUNT("$2", "$3"),
 		3, {"text", "text", "bigint"}
 	};
 	Datum		values[3];
@@ -99,7 +107,7 @@ b24_paycombat_customer_reference(const B24Account *account, const char *customer
 {
 	static B24Statement find = {
 		"SELECT organization_reference_id FROM bill24.paycombat_customer"
-		" WHERE customer_id = $1 AND server = $2 AND account = $3",
+		" WHERE customer_id = $1" OF_ACCOUNT("$2", "$3"),
 		3, {"text", "text", "bigint"}
 	};
 	Datum		values[3];
@@ -117,7 +125,7 @@ bury(const char *server, int64 account, const char *customer_id)
 	static B24Statement statement = {
 		"UPDATE bill24.paycombat_customer SET deleted_at = pg_catalog.clock_timestamp(),"
 		" changed_at = pg_catalog.clock_timestamp(), synced_at = pg_catalog.clock_timestamp()"
-		" WHERE customer_id = $1 AND server = $2 AND account = $3 AND deleted_at IS NULL",
+		" WHERE customer_id = $1" OF_ACCOUNT("$2", "$3") " AND deleted_at IS NULL",
 		3, {"text", "text", "bigint"}
 	};
 	Datum		values[3];
@@ -161,7 +169,7 @@ static bool
 is_in_other_hands(Datum server, Datum account, Datum reference)
 {
 #define OF_REFERENCE "SELECT 1 FROM bill24.paycombat_customer" \
-	" WHERE organization_reference_id = $1 AND server = $2 AND account = $3"
+	" WHERE organization_reference_id = $1" OF_ACCOUNT("$2", "$3")
 	static B24Statement find = {
 		OF_REFERENCE, 3, {"text", "text", "bigint"}
 	};
@@ -214,7 +222,7 @@ put(const char *server, int64 account, const B24Endpoint *endpoint,
 {
 	static B24Statement forget = {
 		"DELETE FROM bill24.paycombat_customer WHERE customer_id = $1"
-		" AND server = $2 AND account = $3 AND organization_reference_id <> $4",
+		OF_ACCOUNT("$2", "$3") " AND organization_reference_id <> $4",
 		4, {"text", "text", "bigint", "text"}
 	};
 	static B24Statement write = {
@@ -294,9 +302,9 @@ b24_paycombat_customer_move(const char *server, int64 from, int64 to, bool copy)
 		"  customer_id, type, is_active, is_wallet_ready, customer, changed_at, synced_at, deleted_at)"
 		" SELECT organization_reference_id, server, $3, customer_id, type, is_active,"
 		"  is_wallet_ready, customer, changed_at, synced_at, deleted_at"
-		" FROM bill24.paycombat_customer c WHERE c.server = $1 AND c.account = $2 AND NOT EXISTS ("
-		"  SELECT FROM bill24.paycombat_customer n WHERE n.customer_id = c.customer_id"
-		"  AND n.server = $1 AND n.account = $3)"
+		" FROM bill24.paycombat_customer c WHERE c.server = $1 AND c.account = $2 AND ("
+		"  SELECT n.customer_id FROM bill24.paycombat_customer n WHERE n.customer_id = c.customer_id"
+		OF_ACCOUNT("$1", "$3") " LIMIT 1) IS NULL"
 		" ON CONFLICT DO NOTHING", 3, {"text", "bigint", "bigint"}
 	};
 	static B24Statement forget = {
