@@ -323,7 +323,7 @@ b24_delivery_go_on(B24Delivery *d, TimestampTz since, bool claim, long *wait_ms)
 		*wait_ms = (long) Min(Max(at - b24_now_ms(), 0), MAX_WAIT_MS);
 	if (more)
 		*wait_ms = 0;
-	else if (*wait_ms == 0 && others_turn)
+	else if (others_turn)
 		*wait_ms = 1;
 	if (b24_setback_gives_up(d))
 		raise_if_nothing_goes_on(d, wait_ms);

@@ -71,7 +71,7 @@ end_merged(const int64 *ids, const bool *done, int count)
 		1, {"bigint[]"}
 	};
 	static B24Statement split = {
-		"UPDATE bill24.outbox SET merged_into = NULL, attempts = attempts + 1"
+		"UPDATE bill24.outbox SET merged_into = NULL, response = NULL, attempts = attempts + 1"
 		" WHERE merged_into = ANY ($1) AND merged_into IS NOT NULL AND state = 'waiting'",
 		1, {"bigint[]"}
 	};

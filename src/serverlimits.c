@@ -59,6 +59,7 @@ typedef struct Slot
 	int64		worker_wait;	/* when one last had to, for direct calls */
 	int			poor;			/* the worker that wants more and has fewest */
 	int			poor_has;		/* so many */
+	int64		poor_since;
 	int64		poor_until;		/* it asks again by then */
 	int			last_status;
 	int64		last_direct;
@@ -72,6 +73,7 @@ typedef struct Slot
 typedef struct Held
 {
 	int			in_flight[2];
+	int64		last_worker;	/* when a worker's request was last let in */
 	int			stale;			/* of these: sent before the circuit opened */
 	uint32		era;			/* of the circuit, when last looked at */
 } Held;
@@ -284,8 +286,9 @@ direct_is_waiting(const Slot *slot, int64 now)
 
 /*
  * All places are taken.  A worker that has fewer of them than others is noted,
- * and they take no more for as long as it has at least two fewer: so they come
- * to have equally many, and none waits until another has nothing left to send.
+ * and these take no more while it has at least two fewer, or none, and they had
+ * one since it waits: so they come to have equally many, or each its turn, and
+ * none waits until another has nothing left to send.
  */
 static int64
 wait_for_place(Slot *slot, const Held *mine, bool worker, int64 now)
@@ -298,6 +301,8 @@ wait_for_place(Slot *slot, const Held *mine, bool worker, int64 now)
 	wait_ns = has == 0 ? POOREST_WAIT_NS : WORKER_WAIT_NS;
 	if (slot->poor == MyProcPid || has < slot->poor_has || now >= slot->poor_until)
 	{
+		if (slot->poor != MyProcPid || now >= slot->poor_until)
+			slot->poor_since = now;
 		slot->poor = MyProcPid;
 		slot->poor_has = has;
 		slot->poor_until = now + 2 * wait_ns;
@@ -309,7 +314,8 @@ static bool
 leaves_it_to_poorer(const Slot *slot, const Held *mine, int64 now)
 {
 	return slot->poor != MyProcPid && now < slot->poor_until &&
-		mine->in_flight[1] > slot->poor_has + 1;
+		(mine->in_flight[1] > slot->poor_has + 1 ||
+		 (slot->poor_has == 0 && mine->last_worker > slot->poor_since));
 }
 
 /*
@@ -352,7 +358,7 @@ room_in(Slot *slot, const Held *mine, const B24Limits *limits,
 	}
 	if (worker && leaves_it_to_poorer(slot, mine, now))
 	{
-		*wait_ns = -1;
+		*wait_ns = slot->poor_until - now;
 		return 0;
 	}
 	if (limits->max_per_second > 0)
@@ -464,6 +470,8 @@ b24_limits_enter(const B24Limits *limits, bool worker, long *wait_ms)
 			slot->direct_run++;
 		slot->in_flight[worker]++;
 		mine->in_flight[worker]++;
+		if (worker)
+			mine->last_worker = now;
 		if (worker && slot->poor == MyProcPid)
 			slot->poor_until = 0;
 		if (probe)
@@ -526,33 +534,6 @@ b24_limits_leave(const B24Limits *limits, bool worker, B24Status status,
 		b24_circuit_note(circuit, health, limits->circuit_failures,
 						 health == B24_HEALTH_BAD ? b24_now_ns() : 0);
 	SpinLockRelease(&slot->mutex);
-}
-
-/*
- * How many requests a worker may begin now.  Takes nothing; if there is no
- * room, wait_ms is as b24_limits_enter tells it.
- */
-int
-b24_limits_room(const B24Limits *limits, long *wait_ms)
-{
-	int64		now = b24_now_ns();
-	int64		wait_ns = 0;
-	int			room = 0;
-	bool		probe;
-	Slot	   *slot = lock_slot(limits->serverid, true);
-
-	*wait_ms = 0;
-	if (slot == NULL)
-		return limits->max_in_flight;
-	if (judge(slot, look_at(slot), limits, true, now, &room, &probe,
-			  &wait_ns) != B24_ADMITTED)
-		room = 0;
-	else if (probe)
-		room = 1;
-	SpinLockRelease(&slot->mutex);
-	if (room == 0)
-		*wait_ms = wait_ns < 0 ? -1 : (wait_ns + MS - 1) / MS;
-	return room;
 }
 
 /* The servers of this database, in the current memory context. */

@@ -43,7 +43,6 @@ extern B24Admission b24_limits_enter(const B24Limits *limits, bool worker,
 									 long *wait_ms);
 extern void b24_limits_leave(const B24Limits *limits, bool worker,
 							 B24Status status, bool was_tried);
-extern int	b24_limits_room(const B24Limits *limits, long *wait_ms);
 
 extern int	b24_limits_states(B24LimitsState **states);
 extern void b24_limits_reset(Oid serverid);

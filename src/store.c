@@ -63,6 +63,8 @@ static const struct
 	{"enable_incremental_sort", "off"},
 	{"enable_nestloop", "on"},
 	{"enable_indexscan", "on"},
+	{"enable_tidscan", "on"},
+	{"enable_hashagg", "on"},
 	{"jit", "off"},
 	{"max_parallel_workers_per_gather", "0"},
 };

@@ -108,6 +108,23 @@ comes($admin, "SELECT count(*) FROM bill24.worker WHERE in_flight BETWEEN $place
 $sim->post('/_sim/clear_faults');
 comes($admin, 'SELECT count(*) FROM bill24.outbox WHERE finished_at IS NULL', 0, 'they come to the end together');
 is($sim->get('/_sim/stats')->{max_in_flight}, $places, 'never more than all places were taken');
+
+# A single place is taken in turns.
+requests_wait($sim, 0);
+$admin->ok("ALTER SERVER bill24 OPTIONS (SET max_in_flight '1')");
+$sim->post('/_sim/fault', { kind => 'delay', ms => 30, path => '/customer/create', count => -1 });
+$admin->ok("SELECT count(bill24_enqueue('create_customer', jsonb_build_object("
+	  . "'sync_code', 'A' || i, 'name', 'n'))) FROM generate_series(1, 100) i");
+my %had;
+wait_until(
+	'both workers send',
+	sub {
+		$had{$_}++ foreach split /\n/, $admin->ok('SELECT pid FROM bill24.worker WHERE in_flight > 0');
+		return keys %had == 2;
+	});
+comes($admin, 'SELECT count(*) FROM bill24.outbox WHERE finished_at IS NULL', 0, 'both take the only place in turn');
+$sim->post('/_sim/clear_faults');
+$admin->ok("ALTER SERVER bill24 OPTIONS (SET max_in_flight '12')");
 $admin->ok('ALTER SYSTEM RESET bill24.workers');
 $admin->ok('SELECT pg_reload_conf()');
 comes($admin, "SELECT count(*) FROM bill24.worker WHERE state IN ('running', 'idle')", 1, 'one leaves');
