@@ -64,7 +64,17 @@ sub rotate
 
 sub customer { return { sync_code => $_[0], name => $_[1] // $_[0] }; }
 sub account_of { return job($admin, $_[0], 'account'); }
-sub login_failed { return comes($admin, "SELECT state, attempts, sqlstate FROM bill24.outbox WHERE id = $_[0]", "$_[1]|1|28000", $_[2]); }
+
+# The delay before the next attempt is random, and may be next to none.
+sub login_failed
+{
+	my ($id, $state, $what) = @_;
+
+	comes($admin, "SELECT state, attempts, sqlstate FROM bill24.outbox WHERE id = $id", "$state|1|28000", $what);
+	$admin->ok("UPDATE bill24.outbox SET next_attempt_at = clock_timestamp() + '1 hour' WHERE id = $id AND state = 'queued'");
+	return;
+}
+
 my $number = account_of(my $probe = enqueue($admin, 'create_customer', customer('PROBE')));
 becomes($admin, $probe, 'done', 'with the good token');
 
