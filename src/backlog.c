@@ -4,11 +4,12 @@
  *	  The jobs of the outbox as the delivery sees them, and their claims.
  *
  * All of this, and of outcome.c and upkeep.c, runs between b24_store_open and
- * b24_store_close, and what claims jobs or writes results also under b24_lease_exclude_others: then it is
- * enough to look which job of a key has its turn.  That is the one that is
- * being sent, unknown or parked, if there is such a one, or else the first that
- * is unfinished.  (They may differ: a job's number is taken when it is
- * enqueued, and a later number may be committed, and sent, earlier.)
+ * b24_store_close, and what claims jobs or writes results also under
+ * b24_lease_exclude_others: then it is enough to look which job of a key has its
+ * turn.  That is the one that is being sent, unknown or parked, if there is such
+ * a one, or else the first that is unfinished.  (They may differ: a job's number
+ * is taken when it is enqueued, and a later number may be committed, and sent,
+ * earlier.)
  *
  * A job that has to wait is marked so, once, and not looked at again before
  * the job before it has ended.  So a claim costs what it claims, however many
