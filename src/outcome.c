@@ -19,45 +19,6 @@
 #include "store.h"
 
 /*
- * Of jobs that have ended, those whose key has others that have not: puts them
- * first, and returns how many they are.  Mostly there are none, and nothing is
- * to be done for them.
- */
-static int
-keep_those_with_others(const char *server, int64 *ids, bool *done, int64 *accounts,
-					   char **keys, int count)
-{
-	static B24Statement find = {
-		"SELECT k.n FROM unnest($2, $3, $4) AS k(n, account, key), LATERAL ("
-		" SELECT FROM bill24.outbox o WHERE o.server = $1 AND o.account = k.account"
-		" AND o.key = k.key AND o.finished_at IS NULL LIMIT 1) h",
-		4, {"text", "bigint[]", "bigint[]", "text[]"}
-	};
-	int64	   *numbers = palloc(count * sizeof(int64));
-	Datum		values[4];
-	int			found;
-
-	for (int i = 0; i < count; i++)
-		numbers[i] = i;
-	values[0] = CStringGetTextDatum(server);
-	values[1] = b24_int8_array(numbers, count);
-	values[2] = b24_int8_array(accounts, count);
-	values[3] = b24_text_array(keys, count);
-	found = (int) b24_store_run_latest(&find, values);
-	for (int i = 0; i < found; i++)
-	{
-		/* in the order of the arrays, as unnest() gives them */
-		int64		n = DatumGetInt64(b24_store_value(i, 1, NULL));
-
-		ids[i] = ids[n];
-		done[i] = done[n];
-		accounts[i] = accounts[n];
-		keys[i] = keys[n];
-	}
-	return found;
-}
-
-/*
  * Jobs have ended; those that were merged into them are done with them, or
  * wait for their own turn again.  Having been tried, they are not merged again.
  */
@@ -182,7 +143,9 @@ b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 	/*
 	 * unnest() of several arrays is syntax, and takes no schema.  The lease is
 	 * compared in a way for which no index serves: the job is found by its id,
-	 * and that by what is not a join for the planner, see store.c.
+	 * and that by what is not a join for the planner, see store.c.  Whether its
+	 * key has others that have not ended is seen as it was before this
+	 * statement, which will do: they are marked as waiting by nobody else now.
 	 */
 	static B24Statement write = {
 		"UPDATE bill24.outbox o SET state = r.state, leased_by = NULL,"
@@ -194,7 +157,9 @@ b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		"  WITH ORDINALITY AS r(id, state, finished, unsent, delay_ms, response, sqlstate, error, n)"
 		" WHERE o.id = ANY (ARRAY[r.id]) AND o.leased_by IS NOT DISTINCT FROM $9"
-		" RETURNING r.n, o.account",
+		" RETURNING r.n, o.account, ("
+		"  SELECT e.id FROM bill24.outbox e WHERE e.server = o.server AND e.account = o.account"
+		"  AND e.key = o.key AND e.finished_at IS NULL AND e.id <> o.id LIMIT 1) IS NOT NULL",
 		9, {"bigint[]", "text[]", "boolean[]", "integer[]", "double precision[]", "jsonb[]",
 		"text[]", "text[]", "bigint"}
 	};
@@ -207,6 +172,7 @@ b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 	int64	   *accounts = palloc(count * sizeof(int64));
 	int64	   *ids = palloc(count * sizeof(int64));
 	bool	   *done = palloc(count * sizeof(bool));
+	bool	   *alone = palloc0(count * sizeof(bool));
 	uint64		written;
 	int			finished = 0;
 	long		due_ms = -1;
@@ -243,13 +209,19 @@ b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 
 	/* it may have followed its user mapping to another since it was claimed */
 	for (uint64 i = 0; i < written; i++)
-		outcomes[DatumGetInt64(b24_store_value(i, 1, NULL)) - 1].account =
-			DatumGetInt64(b24_store_value(i, 2, NULL));
+	{
+		int64		n = DatumGetInt64(b24_store_value(i, 1, NULL)) - 1;
+
+		outcomes[n].account = DatumGetInt64(b24_store_value(i, 2, NULL));
+		alone[n] = !DatumGetBool(b24_store_value(i, 3, NULL));
+	}
+
+	/* mostly there are no others, and nothing is to be done for them */
 	for (int i = 0; i < count; i++)
 	{
 		const B24Outcome *o = &outcomes[i];
 
-		if (o->finished || o->split)
+		if ((o->finished || o->split) && !alone[i])
 		{
 			accounts[finished] = o->account;
 			ids[finished] = o->id;
@@ -258,8 +230,6 @@ b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 		}
 	}
 	*skipped = false;
-	if (finished > 0)
-		finished = keep_those_with_others(server, ids, done, accounts, keys, finished);
 	if (finished > 0)
 		end_merged(ids, done, finished);
 	if (finished > 0 && free_keys(server, accounts, keys, finished, skipped) > 0)

@@ -69,21 +69,28 @@ static const struct
 	{"max_parallel_workers_per_gather", "0"},
 };
 
+/* This process has the settings for good. */
+static bool settled = false;
+
 /*
  * Keeps the extension from being dropped while we are at its tables, or waits
  * until it has been: whoever drops it begins here too, and locks them in an
- * order of his own.
+ * order of his own.  Mostly it is still the one that it was.
  */
 static void
 lock_extension(void)
 {
-	Oid			extension = get_extension_oid("bill24", false);
+	static Oid	known = InvalidOid;
+	Oid			locked;
 
-	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-	if (get_extension_oid("bill24", false) != extension)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("extension \"bill24\" was dropped and created again meanwhile")));
+	if (!OidIsValid(known))
+		known = get_extension_oid("bill24", false);
+	do
+	{
+		locked = known;
+		LockDatabaseObject(ExtensionRelationId, locked, 0, AccessShareLock);
+		known = get_extension_oid("bill24", false);
+	} while (known != locked);
 }
 
 static Oid
@@ -104,6 +111,18 @@ owner_of_tables(void)
 	return owner;
 }
 
+/*
+ * For a process that runs no statements but those of this extension: it has the
+ * settings from here on, and not anew for every transaction.
+ */
+void
+b24_store_settle(void)
+{
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i].name, settings[i].value, PGC_SUSET, PGC_S_OVERRIDE);
+	settled = true;
+}
+
 /* From here to b24_store_close, statements run as said above. */
 void
 b24_store_open(B24Store *store)
@@ -116,7 +135,7 @@ b24_store_open(B24Store *store)
 	SetUserIdAndSecContext(owner,
 						   store->security | SECURITY_LOCAL_USERID_CHANGE);
 	store->settings = NewGUCNestLevel();
-	for (int i = 0; i < lengthof(settings); i++)
+	for (int i = 0; i < lengthof(settings) && !settled; i++)
 		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)

@@ -27,6 +27,7 @@ typedef struct B24Statement
 	SPIPlanPtr	plan;			/* store.c's own */
 } B24Statement;
 
+extern void b24_store_settle(void);
 extern void b24_store_open(B24Store *store);
 extern void b24_store_close(B24Store *store);
 extern uint64 b24_store_run(B24Statement *statement, Datum *values,

@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "store.h"
 #include "sync.h"
 #include "wait.h"
 #include "wake.h"
@@ -78,7 +79,7 @@ override(const char *name, const char *value)
 static void
 override_settings(void)
 {
-	override("search_path", "pg_catalog, pg_temp");
+	b24_store_settle();
 	override("default_transaction_isolation", "read committed");
 	override("default_transaction_read_only", "off");
 	override("default_transaction_deferrable", "off");
