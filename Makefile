@@ -48,6 +48,7 @@ OBJS = \
 	src/outbox.o \
 	src/mapping.o \
 	src/customer.o \
+	src/document.o \
 	src/row.o \
 	src/report.o \
 	src/wait.o \

@@ -35,7 +35,6 @@
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 
 #include "backlog.h"
 #include "backlog_sql.h"
@@ -354,21 +353,19 @@ mark_claimed(List *claims, const char *state, bool unknown, int64 lease)
 		elog(ERROR, "could not claim all of %d jobs", places.count + ids.count);
 }
 
-static const char *
+/* The names of those of whose jobs several can be sent as one, as an array. */
+static Datum
 coalescing_operations(void)
 {
-	StringInfoData list;
+	char	   *names[B24_EP_COUNT];
+	int			count = 0;
 
-	initStringInfo(&list);
-	appendStringInfoChar(&list, '{');
 	for (int i = 0; i < B24_EP_COUNT; i++)
 	{
 		if (b24_endpoints[i].coalesces)
-			appendStringInfo(&list, "%s%s", list.len > 1 ? "," : "",
-							 b24_endpoints[i].name);
+			names[count++] = unconstify(char *, b24_endpoints[i].name);
 	}
-	appendStringInfoChar(&list, '}');
-	return list.data;
+	return b24_text_array(names, count);
 }
 
 /*
@@ -421,8 +418,7 @@ b24_backlog_claim(const char *server, int limit, int64 lease, B24Position *posit
 	values[0] = CStringGetTextDatum(server);
 	values[1] = TimestampTzGetDatum(now);
 	values[2] = Int32GetDatum(limit);
-	values[3] = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(coalescing_operations()),
-								 ObjectIdGetDatum(TEXTOID), Int32GetDatum(-1));
+	values[3] = coalescing_operations();
 	values[4] = TimestampTzGetDatum(position->at);
 	values[5] = Int64GetDatum(position->id);
 	count = b24_store_run(&find, values, NULL);

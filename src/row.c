@@ -27,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
+#include "document.h"
 #include "endpoint.h"
 #include "jsontext.h"
 #include "row.h"
@@ -384,6 +385,8 @@ text_value(const B24Type *type, const B24Reading *reading, const B24Json *json,
 	const char *utf8 = b24_json_string(json, &length);
 	char	   *text;
 
+	if (type->oid == JSONBOID && GetDatabaseEncoding() == PG_UTF8)
+		return b24_document(json);
 	if (utf8 == NULL || type->kind == KIND_DOCUMENT)
 		utf8 = b24_json_text(json, &length);
 	text = local_text(reading, utf8, length);
