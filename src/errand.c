@@ -126,7 +126,7 @@ b24_errand_prepare(B24Errand *errand, B24Exchange *exchange)
 	B24Step		step = b24_step(endpoint, errand->unknown, account->resend_unknown);
 	B24Problem	problem;
 	B24Job	   *job;
-	bool		ok;
+	bool		ok = true;
 
 	errand->resend = account->resend_unknown;
 	if (endpoint->provider != account->provider)
@@ -151,20 +151,15 @@ b24_errand_prepare(B24Errand *errand, B24Exchange *exchange)
 		return false;
 	}
 	errand->looking_up = step == B24_STEP_LOOK_UP;
-	job = b24_job_new(exchange, errand->looking_up ?
-					  b24_endpoint_find(endpoint->lookup) : endpoint);
+	job = errand->looking_up ?
+		b24_job_new(exchange, b24_endpoint_find(endpoint->lookup)) :
+		b24_job_with(exchange, endpoint, b24_json_share(errand->arguments));
 	job->user = errand;
 	errand->job = job;
 	if (errand->looking_up)
 		ok = b24_json_put(job->arguments, endpoint->lookup_by,
 						  b24_json_share(b24_json_get(errand->arguments,
 													  endpoint->lookup_by)));
-	else
-	{
-		b24_json_free(job->arguments);
-		job->arguments = b24_json_share(errand->arguments);
-		ok = true;
-	}
 	if (!ok)
 		b24_problem(&problem, B24_NO_MEMORY, "out of memory");
 	else

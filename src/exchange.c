@@ -232,9 +232,12 @@ transfer_done(B24Waiter *waiter)
 	push_done(job);
 }
 
-/* A job with no arguments yet. */
+/*
+ * A job with these arguments, of which it takes over a reference; with none, if
+ * that is NULL, they are to be added.
+ */
 B24Job *
-b24_job_new(B24Exchange *exchange, const B24Endpoint *endpoint)
+b24_job_with(B24Exchange *exchange, const B24Endpoint *endpoint, B24Json *arguments)
 {
 	MemoryContext context = AllocSetContextCreate(exchange->context, "bill24 job",
 												  ALLOCSET_SMALL_SIZES);
@@ -244,15 +247,24 @@ b24_job_new(B24Exchange *exchange, const B24Endpoint *endpoint)
 	job->context = context;
 	job->exchange = exchange;
 	job->endpoint = endpoint;
+	job->arguments = arguments;
 	job->callback.func = job_cleanup;
 	job->callback.arg = job;
 	MemoryContextRegisterResetCallback(context, &job->callback);
-	job->arguments = b24_json_new_object();
+	if (job->arguments == NULL)
+		job->arguments = b24_json_new_object();
 	if (job->arguments == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	return job;
+}
+
+/* A job with no arguments yet. */
+B24Job *
+b24_job_new(B24Exchange *exchange, const B24Endpoint *endpoint)
+{
+	return b24_job_with(exchange, endpoint, NULL);
 }
 
 /* Frees a job, wherever it is; what is in flight is not waited for. */

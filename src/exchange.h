@@ -72,6 +72,8 @@ typedef struct B24Job
 
 extern B24Exchange *b24_exchange_new(const B24Account *account);
 extern B24Job *b24_job_new(B24Exchange *exchange, const B24Endpoint *endpoint);
+extern B24Job *b24_job_with(B24Exchange *exchange, const B24Endpoint *endpoint,
+							B24Json *arguments);
 extern B24Status b24_job_encode(B24Job *job, B24Problem *problem);
 extern void b24_job_send(B24Job *job);
 extern B24Job *b24_exchange_wait(B24Exchange *exchange);

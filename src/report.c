@@ -122,21 +122,34 @@ quotable(const B24Secrets *secrets, const char *utf8)
 	return b24_text_for_message(text + strspn(text, " "));
 }
 
+/* The secrets to look for, with their lengths. */
+typedef struct Search
+{
+	const char *secrets[SECRETS];
+	size_t		lengths[SECRETS];
+	int			count;
+} Search;
+
+static bool
+has_one(const Search *search, const char *text, size_t length)
+{
+	for (int i = 0; i < search->count; i++)
+	{
+		if (length >= search->lengths[i] && strstr(text, search->secrets[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
 static bool
 has_no_secret(const char *key, B24Json *value, void *context)
 {
-	const B24Secrets *secrets = context;
-	const char *text = b24_json_string(value, NULL);
+	size_t		length = 0;
+	const char *text = b24_json_string(value, &length);
 
-	for (int i = 0; i < SECRETS; i++)
-	{
-		const char *secret = secret_number(secrets, i);
-
-		if (secret != NULL && strlen(secret) >= SHORTEST_SECRET &&
-			(strstr(key, secret) != NULL ||
-			 (text != NULL && strstr(text, secret) != NULL)))
-			return false;
-	}
+	if (has_one(context, key, strlen(key)) ||
+		(text != NULL && has_one(context, text, length)))
+		return false;
 	for (size_t i = 0; i < b24_json_length(value); i++)
 	{
 		if (!has_no_secret("", b24_json_element(value, i), context))
@@ -152,7 +165,19 @@ has_no_secret(const char *key, B24Json *value, void *context)
 bool
 b24_repeats_secret(const B24Secrets *secrets, const B24Json *data)
 {
-	return !has_no_secret("", unconstify(B24Json *, data), unconstify(B24Secrets *, secrets));
+	Search		search = {.count = 0};
+
+	for (int i = 0; i < SECRETS; i++)
+	{
+		const char *secret = secret_number(secrets, i);
+		size_t		length = secret != NULL ? strlen(secret) : 0;
+
+		if (length < SHORTEST_SECRET)
+			continue;
+		search.secrets[search.count] = secret;
+		search.lengths[search.count++] = length;
+	}
+	return !has_no_secret("", unconstify(B24Json *, data), &search);
 }
 
 /* What went wrong, as a part of a sentence. */

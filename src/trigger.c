@@ -171,11 +171,9 @@ static void
 call_now(const B24Mapping *mapping, const B24NewJob *new)
 {
 	const B24Account *account = b24_account_open(mapping->server, mapping->provider);
-	B24Job	   *job = b24_job_new(b24_exchange_new(account), new->endpoint);
+	B24Json    *arguments = b24_arguments_parse(new->request);
+	B24Job	   *job = b24_job_with(b24_exchange_new(account), new->endpoint, arguments);
 
-	b24_json_free(job->arguments);
-	job->arguments = NULL;
-	job->arguments = b24_arguments_parse(new->request);
 	b24_call_complete(job);
 	b24_call_job(job, false);
 	b24_exchange_end(job->exchange);
