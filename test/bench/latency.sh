@@ -8,7 +8,7 @@
 # arrived.  COMMIT itself, with its flush of the WAL, is part of that; it is
 # measured alone as well.
 #
-#	B24_BENCH_LATENCY_S (8)		of each rate
+#	B24_BENCH_LATENCY_S (8)		of each rate; of 1/s, four times as long
 
 set -euo pipefail
 
@@ -38,12 +38,12 @@ commit_alone()
 # row RATE
 row()
 {
-	local clients=$(($1 < 8 ? 1 : 8))
+	local clients=$(($1 < 8 ? 1 : 8)) time=$(($1 < 8 ? 4 * seconds : seconds))
 
 	progress "latency: $1/s"
 	outbox_reset 0 64
 	sql -c 'TRUNCATE bench_commit'
-	pgbench -n -c $clients -j 2 -R "$1" -T "$seconds" -f "$work/commit.sql" >"$work/stdout" 2>&1 ||
+	pgbench -n -c $clients -j 2 -R "$1" -T "$time" -f "$work/commit.sql" >"$work/stdout" 2>&1 ||
 		die "pgbench failed: $(cat "$work/stdout")"
 	wait_done
 	sql -v rate="$1" <<'END'
