@@ -22,7 +22,7 @@
  * What somebody has locked is looked at again after this time, which doubles
  * up to that of the next look-over.
  */
-#define LOCKED_EVERY_MS 1000
+#define PASSED_OVER_EVERY_MS 1000
 
 /* After something was done, all is looked over once more, but not more often. */
 #define LOOK_OVER_EVERY_MS 10000
@@ -96,7 +96,7 @@ b24_claims_look_in(B24Delivery *d, long ms)
 void
 b24_claims_look_over_soon(B24Delivery *d)
 {
-	d->look_over_at_ms = b24_earlier_ms(d->look_over_at_ms, b24_now_ms() + LOCKED_EVERY_MS);
+	d->look_over_at_ms = b24_earlier_ms(d->look_over_at_ms, b24_now_ms() + PASSED_OVER_EVERY_MS);
 }
 
 /* Does an error speak of what was asked for, and not of this server's state? */
@@ -228,7 +228,7 @@ look_over(B24Delivery *d, List *servers)
 	d->looked_over_at_ms = b24_now_ms();
 	d->look_over_at_ms = more ? d->looked_over_at_ms + RESCHEDULE_ON_MS : all ? -1 :
 		d->looked_over_at_ms +
-		Min(LOCKED_EVERY_MS << Min(d->passed_over, 10), LOOK_OVER_EVERY_MS);
+		Min(PASSED_OVER_EVERY_MS << Min(d->passed_over, 10), LOOK_OVER_EVERY_MS);
 	d->passed_over = all ? 0 : d->passed_over + 1;
 
 	/* what the mirror could not be told is tried again in such a transaction */

@@ -27,9 +27,6 @@
 
 #define TEXT_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
-/* A text as long as that leaves its room behind in the tokener. */
-#define MOST_TO_KEEP 65536
-
 static struct json_object *
 parse_strictly(struct json_tokener *tokener, const char *text, size_t length)
 {
@@ -64,36 +61,11 @@ takes_only_ascii(void)
 	return known != 0;
 }
 
-/* The one of the process, which is as good as new; the answers are many. */
-static struct json_tokener *kept_tokener = NULL;
-
-static struct json_tokener *
-take_tokener(void)
-{
-	struct json_tokener *tokener = kept_tokener;
-
-	kept_tokener = NULL;
-	return tokener != NULL ? tokener : json_tokener_new_ex(B24_JSON_DEPTH);
-}
-
-/* It has read a text of that length. */
-static void
-give_tokener_back(struct json_tokener *tokener, size_t length)
-{
-	if (length > MOST_TO_KEEP || kept_tokener != NULL)
-	{
-		json_tokener_free(tokener);
-		return;
-	}
-	json_tokener_reset(tokener);
-	kept_tokener = tokener;
-}
-
 /* Parses a text that b24_scan_numbers has passed. */
 static B24Json *
 parse_scanned(const char *text, size_t length, B24Problem *problem)
 {
-	struct json_tokener *tokener = take_tokener();
+	struct json_tokener *tokener = json_tokener_new_ex(B24_JSON_DEPTH);
 	struct json_object *json;
 	enum json_tokener_error error;
 	char	   *escaped = NULL;
@@ -108,7 +80,7 @@ parse_scanned(const char *text, size_t length, B24Problem *problem)
 	if (tokener == NULL || text == NULL)
 	{
 		if (tokener != NULL)
-			give_tokener_back(tokener, 0);
+			json_tokener_free(tokener);
 		free(escaped);
 		b24_problem(problem, B24_NO_MEMORY, "out of memory");
 		return NULL;
@@ -133,7 +105,7 @@ parse_scanned(const char *text, size_t length, B24Problem *problem)
 		json_object_put(json);
 		json = NULL;
 	}
-	give_tokener_back(tokener, length);
+	json_tokener_free(tokener);
 	free(escaped);
 	return json;
 }

@@ -46,6 +46,20 @@ SELECT bill24_request('GET', '/_sim/customers?limit=0');
 SELECT jsonb_typeof(bill24_request('GET', '/_sim/config', NULL, 'bill24'));
 SELECT bill24_request(path => '/_sim/fault', method => 'GET');
 
+-- what it says comes as it is
+CREATE FUNCTION answered(body text) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM bill24_request('POST', '/_sim/fault', jsonb_build_object('kind', 'body',
+		'path', '/customer/get_customer_detail', 'body', body));
+	RETURN bill24_request('POST', '/customer/get_customer_detail', '{}');
+END $$;
+SELECT answered(b) AS answer, answered(b) = b::jsonb AS same
+FROM (VALUES ('{"a": [[], {}, [1, -0, 1.50, 1e5, -2.5E-3, 12345678901234567890123], null, true, false], "": {}}'),
+	('{"last": 1, "wins": 2, "last": {"z": "", "k": [[[{"deep": "\u1781\ud83d\ude00"}]]]}}'),
+	('{"\u1780": "\t\"\\\/\n", "long": [0.1000000000000000000000000000000000001]}'),
+	('[]'), ('{}'), ('[{"a": 1}, 2]'), ('"text"'), ('5.0'), ('true')) AS v(b);
+DROP FUNCTION answered(text);
+
 -- methods
 SELECT bill24_request('DELETE', '/_sim/fault');
 SELECT try($$SELECT bill24_request('PUT', '/customer/create', '{}')$$);
