@@ -12,6 +12,8 @@
  *	- Its version 0.18 refuses everything beyond ASCII.  It gets that escaped.
  *	- It stops at a NUL byte.  A text with one is refused.
  *	- It takes keys in single quotes.  They are refused.
+ *	- A tokener remembers half of a surrogate pair, also when it is reset.  Each
+ *	  text has a new one.
  *	- It takes overlong UTF-8, surrogates and characters beyond U+10FFFF.
  *	  They are refused.
  *
