@@ -324,38 +324,55 @@ move_back(B24Delivery *d)
 }
 
 /*
+ * Looks what there is at a server: claims what is due.  Returns in how many
+ * milliseconds to look again, -1 for never.  at_once: something is due, or so
+ * we are told; it is not asked first.
+ */
+static int64
+look_at(B24Delivery *d, B24Destination *server, bool at_once)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due_at = now;
+
+	if (!at_once && !b24_backlog_next(server->name, &server->position, &due_at))
+	{
+		server->more = false;
+		return -1;
+	}
+	if (due_at <= now && b24_now_ms() >= server->blocked_until_ms)
+	{
+		claim_for(d, server);
+		if (server->more || !b24_backlog_next(server->name, &server->position, &due_at))
+			return -1;
+	}
+	if (server->more)
+		return -1;
+	return Max(Max(due_at - now + 999, 0) / 1000, server->blocked_until_ms - b24_now_ms());
+}
+
+/*
  * Looks what there is: claims what is due, and notes when the next will be.
  * Servers that are blocked are left alone.
  */
 void
 b24_claims_look(B24Delivery *d)
 {
+	bool		told;
+
 	/* a dump may just have been read into this database */
 	d->away = !b24_home_is_here();
 	d->look_at_ms = -1;
 	if (d->away)
 		return;
 	move_back(d);
+	told = d->since != DT_NOBEGIN && d->since != DT_NOEND;
 	for (B24Destination *s = d->destinations; s != NULL; s = s->next)
 	{
-		TimestampTz due_at;
-		TimestampTz now = GetCurrentTimestamp();
+		/* of several servers we are not told which it is */
+		int64		wait_ms = look_at(d, s, told && d->destinations->next == NULL);
 
-		if (!b24_backlog_next(s->name, &s->position, &due_at))
-		{
-			s->more = false;
-			continue;
-		}
-		if (due_at <= now && b24_now_ms() >= s->blocked_until_ms)
-		{
-			claim_for(d, s);
-			if (s->more || !b24_backlog_next(s->name, &s->position, &due_at))
-				continue;
-		}
-		if (!s->more)
-			d->look_at_ms = b24_earlier_ms(d->look_at_ms,
-									Max(b24_now_ms() + Max(due_at - now + 999, 0) / 1000,
-										s->blocked_until_ms));
+		if (wait_ms >= 0)
+			d->look_at_ms = b24_earlier_ms(d->look_at_ms, b24_now_ms() + wait_ms);
 	}
 }
 

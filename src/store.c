@@ -75,30 +75,40 @@ static bool settled = false;
 /*
  * Keeps the extension from being dropped while we are at its tables, or waits
  * until it has been: whoever drops it begins here too, and locks them in an
- * order of his own.  Mostly it is still the one that it was.
+ * order of his own.  Returns its table outbox, which tells that it is still the
+ * extension that was locked here before: this one is asked of a cache, and the
+ * extension itself of none.
  */
-static void
+static Oid
 lock_extension(void)
 {
 	static Oid	known = InvalidOid;
-	Oid			locked;
+	static Oid	known_outbox = InvalidOid;
+	Oid			locked = InvalidOid;
+	Oid			outbox;
 
-	if (!OidIsValid(known))
-		known = get_extension_oid("bill24", false);
-	do
+	if (OidIsValid(known))
+		LockDatabaseObject(ExtensionRelationId, known, 0, AccessShareLock);
+	outbox = get_relname_relid("outbox", get_namespace_oid("bill24", true));
+	if (OidIsValid(known) && OidIsValid(outbox) && outbox == known_outbox)
+		return outbox;
+
+	known_outbox = InvalidOid;
+	known = get_extension_oid("bill24", false);
+	while (known != locked)
 	{
 		locked = known;
 		LockDatabaseObject(ExtensionRelationId, locked, 0, AccessShareLock);
 		known = get_extension_oid("bill24", false);
-	} while (known != locked);
+	}
+	known_outbox = get_relname_relid("outbox", get_namespace_oid("bill24", false));
+	return known_outbox;
 }
 
 static Oid
-owner_of_tables(void)
+owner_of(Oid outbox)
 {
-	Oid			namespace = get_namespace_oid("bill24", false);
-	Oid			relation = get_relname_relid("outbox", namespace);
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(outbox));
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
@@ -127,10 +137,8 @@ b24_store_settle(void)
 void
 b24_store_open(B24Store *store)
 {
-	Oid			owner;
+	Oid			owner = owner_of(lock_extension());
 
-	lock_extension();
-	owner = owner_of_tables();
 	GetUserIdAndSecContext(&store->user, &store->security);
 	SetUserIdAndSecContext(owner,
 						   store->security | SECURITY_LOCAL_USERID_CHANGE);
