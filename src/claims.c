@@ -339,7 +339,9 @@ look_at(B24Delivery *d, B24Destination *server, bool at_once)
 		server->more = false;
 		return -1;
 	}
-	if (due_at <= now && b24_now_ms() >= server->blocked_until_ms)
+	if (due_at > now)
+		server->more = false;
+	else if (b24_now_ms() >= server->blocked_until_ms)
 	{
 		claim_for(d, server);
 		if (server->more || !b24_backlog_next(server->name, &server->position, &due_at))

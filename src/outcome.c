@@ -216,12 +216,15 @@ b24_backlog_write(const char *server, B24Outcome *outcomes, int count,
 		alone[n] = !DatumGetBool(b24_store_value(i, 3, NULL));
 	}
 
-	/* mostly there are no others, and nothing is to be done for them */
+	/*
+	 * Mostly there are no others, and nothing is to be done for them.  One
+	 * that is split waits itself, for those that were merged into it.
+	 */
 	for (int i = 0; i < count; i++)
 	{
 		const B24Outcome *o = &outcomes[i];
 
-		if ((o->finished || o->split) && !alone[i])
+		if (o->split || (o->finished && !alone[i]))
 		{
 			accounts[finished] = o->account;
 			ids[finished] = o->id;

@@ -171,8 +171,9 @@ static void
 call_now(const B24Mapping *mapping, const B24NewJob *new)
 {
 	const B24Account *account = b24_account_open(mapping->server, mapping->provider);
-	B24Json    *arguments = b24_arguments_parse(new->request);
-	B24Job	   *job = b24_job_with(b24_exchange_new(account), new->endpoint, arguments);
+	B24Exchange *exchange = b24_exchange_new(account);
+	B24Job	   *job = b24_job_with(exchange, new->endpoint,
+								   b24_arguments_parse(new->request));
 
 	b24_call_complete(job);
 	b24_call_job(job, false);
