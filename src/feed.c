@@ -45,6 +45,9 @@
 /* Notes are written so many at once. */
 #define BATCH 500
 
+/* So often, if others change customers meanwhile. */
+#define MAX_TRIES 10
+
 /* Nobody holds these rows for long but a person who is at them. */
 #define LOCK_TIMEOUT "100ms"
 
@@ -548,19 +551,28 @@ write_apart(bool wait)
  * be, or if the extension or a server is gone by now.
  *
  * Others are waited for at first, which in the order of codes ends soon; if a
- * person has a customer locked, that one is passed over.
+ * person has a customer locked, that one is passed over.  Where a transaction
+ * keeps its first snapshot, a customer that is changed between a look at it and
+ * its lock is an error, and all of it is tried again.
  */
 static void
 write_notes(void)
 {
 	MemoryContext old = CurrentMemoryContext;
-	ErrorData  *error;
+	ErrorData  *error = NULL;
+	bool		wait = true;
 
 	if (XactReadOnly || !OidIsValid(get_extension_oid(B24_EXTENSION, true)))
 		return;
-	error = write_apart(true);
-	if (error != NULL && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
-		error = write_apart(false);
+	for (int tries = 0; tries < MAX_TRIES; tries++)
+	{
+		error = write_apart(wait);
+		if (error == NULL ||
+			(error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE &&
+			 (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE || !wait)))
+			break;
+		wait = wait && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE;
+	}
 	if (error != NULL)
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
