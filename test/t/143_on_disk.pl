@@ -96,14 +96,22 @@ foreach my $by ('worker', 'procedure')
 	}
 }
 
-# What makes the tests above tell anything: here, a commit may get lost.
-stop('fast');
-start(workers => 0);
-$admin->ok('CHECKPOINT; CREATE TABLE t (i int)');
-$admin->ok('INSERT INTO t VALUES (1)');
-stop('immediate');
-start(workers => 0);
-is($admin->query('SELECT count(*) FROM t')->{sqlstate}, '42P01', 'what else was committed is lost');
+# What makes the tests above tell anything: here, a commit may get lost, if
+# nothing else happens to be flushed in that moment.
+my $is_lost = 0;
+
+for my $try (1 .. 10)
+{
+	stop('fast');
+	start(workers => 0);
+	$admin->ok("CHECKPOINT; CREATE TABLE t$try (i int)");
+	$admin->ok("INSERT INTO t$try VALUES (1)");
+	stop('immediate');
+	start(workers => 0);
+	$is_lost = $admin->query("SELECT count(*) FROM t$try")->{sqlstate} eq '42P01';
+	last if $is_lost;
+}
+ok($is_lost, 'what else was committed is lost');
 
 stop('fast');
 done_testing();
