@@ -385,8 +385,6 @@ text_value(const B24Type *type, const B24Reading *reading, const B24Json *json,
 	const char *utf8 = b24_json_string(json, &length);
 	char	   *text;
 
-	if (type->oid == JSONBOID && GetDatabaseEncoding() == PG_UTF8)
-		return b24_document(json);
 	if (utf8 == NULL || type->kind == KIND_DOCUMENT)
 		utf8 = b24_json_text(json, &length);
 	text = local_text(reading, utf8, length);
@@ -436,8 +434,10 @@ b24_value(const B24Type *type, const B24Reading *reading, const B24Json *json,
 	switch (type->kind)
 	{
 		case KIND_TEXT:
-		case KIND_DOCUMENT:
 			return text_value(type, reading, json, isnull);
+		case KIND_DOCUMENT:
+			return type->oid == JSONBOID && GetDatabaseEncoding() == PG_UTF8 ?
+				b24_document(json) : text_value(type, reading, json, isnull);
 		case KIND_NUMBER:
 			return input(type, digits_of(json));
 		case KIND_BOOLEAN:

@@ -23,7 +23,7 @@ sub cpu_time
 {
 	my $worker = $admin->ok("SELECT pid FROM pg_stat_activity WHERE backend_type = 'bill24 worker'");
 
-	open(my $in, '<', "/proc/$worker/schedstat") or return -1;
+	open(my $in, '<', "/proc/$worker/schedstat") or die "no process $worker";
 	return (split(' ', <$in>))[0];
 }
 
