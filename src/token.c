@@ -393,6 +393,13 @@ last_failure(const B24Account *account, B24Reply *failure)
 	unlock_table();
 }
 
+/* Has it a token that needs no renewal yet? */
+static bool
+is_fresh(const Slot *slot, TimestampTz now)
+{
+	return slot->bearer[0] != '\0' && now < slot->renew_at;
+}
+
 /* Copies the token of the table if there is one to be used. */
 static bool
 use_token(const B24Account *account, TimestampTz now, B24Token *token)
@@ -403,9 +410,9 @@ use_token(const B24Account *account, TimestampTz now, B24Token *token)
 
 	lock_table(LW_SHARED);
 	slot = find_slot(account->digest);
-	if (slot != NULL && slot->bearer[0] != '\0' &&
-		(now < slot->renew_at ||
-		 (now < slot->expires_at &&
+	if (slot != NULL &&
+		(is_fresh(slot, now) ||
+		 (slot->bearer[0] != '\0' && now < slot->expires_at &&
 		  (now < slot->failed_until || is_being_renewed(slot, now)))))
 	{
 		/* palloc may fail, so not under the lock */
@@ -424,7 +431,8 @@ use_token(const B24Account *account, TimestampTz now, B24Token *token)
 
 /*
  * Without a token: takes the renewal on, with the refresh token to be tried,
- * unless others have, or failed just now.
+ * unless others have, or failed just now, or are done with it: then there is
+ * one to be used.
  */
 static B24TokenState
 take_on(const B24Account *account, TimestampTz now, bool in_any_case,
@@ -442,6 +450,8 @@ take_on(const B24Account *account, TimestampTz now, bool in_any_case,
 		copy_failure(slot, failure);
 		state = B24_TOKEN_FAILED;
 	}
+	else if (is_fresh(slot, now) && !in_any_case)
+		state = B24_TOKEN_READY;
 	else if (!is_being_renewed(slot, now))
 	{
 		*taken = true;
@@ -506,7 +516,7 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 			return false;
 		if (!taken)
 		{
-			wait_for_another(account, now);
+			wait_for_another(account, now);	/* not if one is done with it */
 			continue;
 		}
 		renewal = begin_renewal(account, refresh, report != NULL, false);
@@ -571,6 +581,8 @@ b24_token_poll(const B24Account *account, B24Renewal **renewal,
 			return B24_TOKEN_FAILED;
 		}
 		state = take_on(account, now, false, &taken, refresh, failure);
+		if (state == B24_TOKEN_READY)
+			continue;
 		if (!taken)
 			return state;
 		*renewal = begin_renewal(account, refresh, false, true);
