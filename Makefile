@@ -65,6 +65,8 @@ OBJS = \
 	src/home.o \
 	src/paycombat_customer.o \
 	src/rotation.o \
+	src/merge.o \
+	src/turn.o \
 	src/backlog.o \
 	src/outcome.o \
 	src/upkeep.o \

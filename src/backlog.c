@@ -39,11 +39,12 @@
 #include "backlog.h"
 #include "backlog_sql.h"
 #include "columns.h"
+#include "merge.h"
 #include "provider.h"
 #include "store.h"
+#include "turn.h"
 
-/* So many updates of a key become one at a time, and so many of all keys. */
-#define MAX_MERGE 100
+/* So many updates become others at a time. */
 #define MAX_MERGE_ALL 1000
 
 /*
@@ -129,185 +130,6 @@ b24_backlog_next(const char *server, B24Position *position, TimestampTz *due_at)
 }
 
 /*
- * Marks jobs as waiting for the one of their key that has its turn.  That one is
- * locked for the moment, lest it ends meanwhile in the hands of a person who
- * does not see that somebody waits.  Where a person has it already, the job is
- * looked at again a second later; one whose outcome is unknown must not be
- * forgotten, and is looked at again now and then.  All are found by their
- * numbers: no condition is one of a partial index, see store.c.
- */
-static void
-let_wait(const int64 *ids, const int64 *heads, int count)
-{
-	static B24Statement lock_heads = {
-		"SELECT id FROM bill24.outbox WHERE id = ANY ($1)"
-		" AND pg_catalog.num_nulls(finished_at) = 1 ORDER BY id"
-		" FOR UPDATE SKIP LOCKED", 1, {"bigint[]"}
-	};
-	static B24Statement mark = {
-		"UPDATE bill24.outbox SET state = 'waiting', next_attempt_at = NULL"
-		" WHERE id = ANY ($1) AND state = 'queued'", 1, {"bigint[]"}
-	};
-	static B24Statement delay_unknown = {
-		"UPDATE bill24.outbox SET" AFTER("'1 minute'")
-		" WHERE id = ANY ($1) AND state IS NOT DISTINCT FROM 'unknown'", 1, {"bigint[]"}
-	};
-	static B24Statement delay = {
-		"UPDATE bill24.outbox SET" AFTER("'1 second'")
-		" WHERE id = ANY ($1)", 1, {"bigint[]"}
-	};
-	Datum		value = b24_int8_array(heads, count);
-	int			locked = (int) b24_store_run(&lock_heads, &value, NULL);
-	int64	   *free_heads = palloc(Max(locked, 1) * sizeof(int64));
-	int64	   *wait = palloc(count * sizeof(int64));
-	int64	   *later = palloc(count * sizeof(int64));
-	int			wait_count = 0;
-	int			later_count = 0;
-
-	for (int i = 0; i < locked; i++)
-		free_heads[i] = DatumGetInt64(b24_store_value(i, 1, NULL));
-	for (int i = 0; i < count; i++)
-	{
-		int			low = 0;
-		int			high = locked;
-
-		while (low < high)
-		{
-			int			middle = (low + high) / 2;
-
-			if (free_heads[middle] < heads[i])
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		if (low < locked && free_heads[low] == heads[i])
-			wait[wait_count++] = ids[i];
-		else
-			later[later_count++] = ids[i];
-	}
-	value = b24_int8_array(wait, wait_count);
-	if (wait_count > 0 && b24_store_run(&mark, &value, NULL) < wait_count)
-		b24_store_run(&delay_unknown, &value, NULL);
-	value = b24_int8_array(later, later_count);
-	if (later_count > 0)
-		b24_store_run(&delay, &value, NULL);
-}
-
-/*
- * The jobs behind this one that can be sent in one with it: those of the same
- * operation and owner that follow at once.  The last of them is sent with the
- * values of all, the later over the earlier.  The others wait for it, and are
- * done with it; if it is refused, each has its turn by itself, as it may have
- * been for a value of another.  Returns how many those are.
- */
-static int
-coalesce(const char *server, B24Claim *claim)
-{
-	static B24Statement find = {
-		"SELECT id, operation, owner::oid, attempts, request, merged_into IS NOT NULL OR ("
-		"  SELECT m.id FROM bill24.outbox m WHERE m.merged_into = o.id"
-		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting' LIMIT 1) IS NOT NULL"
-		" FROM bill24.outbox o WHERE" BEHIND("o", "$1", "$5", "$2", "$3")
-		" AND o.finished_at IS NULL" IN_ORDER("o") " LIMIT $4",
-		5, {"text", "text", "bigint", "integer", "bigint"}
-	};
-	static B24Statement lock = {
-		"SELECT id FROM bill24.outbox WHERE id = ANY ($1)"
-		" AND state IN ('waiting', 'queued') ORDER BY id"
-		" FOR UPDATE SKIP LOCKED", 1, {"bigint[]"}
-	};
-	static B24Statement merge = {
-		"UPDATE bill24.outbox SET state = 'waiting', next_attempt_at = NULL, merged_into = $2"
-		" WHERE id = ANY ($1)", 2, {"bigint[]", "bigint"}
-	};
-	Datum		values[5];
-	int64		ids[MAX_MERGE + 1];
-	Datum		requests[MAX_MERGE + 1];
-	Datum		merged = JsonbPGetDatum(claim->request);
-	int			found;
-	int			locked;
-	int			count = 1;
-
-	if (!JB_ROOT_IS_OBJECT(claim->request))
-		return 0;
-	values[0] = CStringGetTextDatum(server);
-	values[1] = CStringGetTextDatum(claim->key);
-	values[2] = Int64GetDatum(claim->id);
-	values[3] = Int32GetDatum(MAX_MERGE);
-	values[4] = Int64GetDatum(claim->account);
-	found = (int) b24_store_run(&find, values, NULL);
-	ids[0] = claim->id;
-	for (int i = 0; i < found; i++)
-	{
-		char	   *operation = b24_store_text(i, 2);
-		Jsonb	   *request = DatumGetJsonbPCopy(b24_store_value(i, 5, NULL));
-
-		if (!JB_ROOT_IS_OBJECT(request) || strcmp(operation, claim->operation) != 0 ||
-			DatumGetObjectId(b24_store_value(i, 3, NULL)) != claim->owner ||
-			DatumGetInt32(b24_store_value(i, 4, NULL)) != 0 ||
-			DatumGetBool(b24_store_value(i, 6, NULL)))
-			break;
-		ids[count] = DatumGetInt64(b24_store_value(i, 1, NULL));
-		requests[count++] = JsonbPGetDatum(request);
-	}
-
-	/* one that a person has at the moment ends the row */
-	if (count == 1)
-		return 0;
-	values[0] = b24_int8_array(ids + 1, count - 1);
-	locked = (int) b24_store_run(&lock, values, NULL);
-	found = 1;
-	while (found < count && found <= locked &&
-		   ids[found] == DatumGetInt64(b24_store_value(found - 1, 1, NULL)))
-		found++;
-	count = found;
-	if (count == 1)
-		return 0;
-
-	for (int i = 1; i < count; i++)
-	{
-		Jsonb	   *before = DatumGetJsonbP(merged);
-
-		merged = DirectFunctionCall2(jsonb_concat, merged, requests[i]);
-		if (before != DatumGetJsonbP(merged))
-			pfree(before);
-		if (requests[i] != merged)
-			pfree(DatumGetPointer(requests[i]));
-	}
-	values[0] = b24_int8_array(ids, count - 1);
-	values[1] = Int64GetDatum(ids[count - 1]);
-	b24_store_run(&merge, values, NULL);
-	claim->id = ids[count - 1];
-	ItemPointerSetInvalid(&claim->place);
-	claim->request = DatumGetJsonbP(merged);
-	claim->merged = true;
-	return count - 1;
-}
-
-/* Puts the values of those that were merged into a job before below its own. */
-static void
-add_merged(B24Claim *claim)
-{
-	static B24Statement find = {
-		"SELECT request FROM bill24.outbox WHERE merged_into = $1"
-		" AND merged_into IS NOT NULL AND state = 'waiting' ORDER BY id + 0", 1, {"bigint"}
-	};
-	Datum		value = Int64GetDatum(claim->id);
-	int			count = (int) b24_store_run(&find, &value, NULL);
-	Datum		merged = (Datum) 0;
-
-	for (int i = 0; i <= count; i++)
-	{
-		Datum		request = i == count ? JsonbPGetDatum(claim->request) :
-			b24_store_value(i, 1, NULL);
-
-		merged = i == 0 ? request : DirectFunctionCall2(jsonb_concat, merged, request);
-	}
-	claim->request = DatumGetJsonbPCopy(merged);
-	claim->merged = count > 0;
-}
-
-/*
  * By their places where those are known, since they were locked there; only the
  * last of those that are sent together has to be looked for.
  */
@@ -353,21 +175,6 @@ mark_claimed(List *claims, const char *state, bool unknown, int64 lease)
 		elog(ERROR, "could not claim all of %d jobs", places.count + ids.count);
 }
 
-/* The names of those of whose jobs several can be sent as one, as an array. */
-static Datum
-coalescing_operations(void)
-{
-	char	   *names[B24_EP_COUNT];
-	int			count = 0;
-
-	for (int i = 0; i < B24_EP_COUNT; i++)
-	{
-		if (b24_endpoints[i].coalesces)
-			names[count++] = unconstify(char *, b24_endpoints[i].name);
-	}
-	return b24_text_array(names, count);
-}
-
 /*
  * Claims jobs of a server behind a position, the ones that are due longest
  * first, at most limit of them: counts the attempt and writes the lease.  The
@@ -380,47 +187,30 @@ b24_backlog_claim(const char *server, int limit, int64 lease, B24Position *posit
 				  bool *more)
 {
 	static B24Statement find = {
-		"SELECT c.id, c.operation, c.key, c.request, c.owner::oid,"
-		" c.state = 'unknown', c.attempts,"
-		" CASE WHEN ("
+		"SELECT c.id, c.operation, c.key, c.request, c.owner::oid, c.state = 'unknown',"
+		" c.attempts, c.account, c.next_attempt_at, c.ctid, ("
 		"  SELECT e.id FROM bill24.outbox e WHERE e.server = c.server AND e.account = c.account"
 		"  AND e.key = c.key AND e.finished_at IS NULL AND e.id <> c.id"
-		"  LIMIT 1) IS NULL THEN c.id ELSE COALESCE("
-		"  (SELECT a.id FROM bill24.outbox a WHERE" BEHIND("a", "c.server", "c.account", "c.key", "0")
-		"   AND a.state IN ('sending', 'unknown', 'parked') AND a.id <> c.id"
-		"   AND (c.state = 'queued' OR a.id < c.id OR a.leased_by IS NOT NULL)"
-		IN_ORDER("a") " LIMIT 1),"
-		"  CASE WHEN c.state = 'unknown' THEN c.id ELSE"
-		"   (SELECT h.id FROM bill24.outbox h WHERE" BEHIND("h", "c.server", "c.account", "c.key", "0")
-		"    AND h.finished_at IS NULL AND h.merged_into IS NULL" IN_ORDER("h") " LIMIT 1) END) END,"
-		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($4) AND ("
-		"  SELECT f.id FROM bill24.outbox f WHERE" BEHIND("f", "c.server", "c.account", "c.key", "c.id")
-		"  AND f.finished_at IS NULL LIMIT 1) IS NOT NULL, c.next_attempt_at, c.account,"
-		" c.operation = ANY ($4) AND ("
-		"  SELECT m.id FROM bill24.outbox m WHERE m.merged_into = c.id"
-		"  AND m.merged_into IS NOT NULL AND m.state = 'waiting' LIMIT 1) IS NOT NULL, c.ctid"
+		"  LIMIT 1) IS NOT NULL"
 		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
-		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($5, $6)"
+		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($4, $5)"
 		" ORDER BY c.server, c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
-		6, {"text", "timestamptz", "integer", "text[]", "timestamptz", "bigint"}
+		5, {"text", "timestamptz", "integer", "timestamptz", "bigint"}
 	};
-	Datum		values[6];
+	Datum		values[5];
 	TimestampTz now = GetCurrentTimestamp();
 	uint64		count;
+	List	   *found = NIL;
+	List	   *not_alone = NIL;
 	List	   *claims = NIL;
-	List	   *followed = NIL;
 	ListCell   *cell;
-	int64	   *waiting;
-	int64	   *heads;
-	int			wait_count = 0;
 	int			merged = 0;
 
 	values[0] = CStringGetTextDatum(server);
 	values[1] = TimestampTzGetDatum(now);
 	values[2] = Int32GetDatum(limit);
-	values[3] = coalescing_operations();
-	values[4] = TimestampTzGetDatum(position->at);
-	values[5] = Int64GetDatum(position->id);
+	values[3] = TimestampTzGetDatum(position->at);
+	values[4] = Int64GetDatum(position->id);
 	count = b24_store_run(&find, values, NULL);
 	*more = count == limit;
 	if (count < limit && position->at < now)
@@ -431,51 +221,42 @@ b24_backlog_claim(const char *server, int limit, int64 lease, B24Position *posit
 	}
 	else if (count > 0)
 	{
-		position->at = DatumGetTimestampTz(b24_store_value(count - 1, 10, NULL));
+		position->at = DatumGetTimestampTz(b24_store_value(count - 1, 9, NULL));
 		position->id = DatumGetInt64(b24_store_value(count - 1, 1, NULL));
 	}
-	waiting = palloc(Max(count, 1) * sizeof(int64));
-	heads = palloc(Max(count, 1) * sizeof(int64));
 	for (uint64 i = 0; i < count; i++)
 	{
-		int64		id = DatumGetInt64(b24_store_value(i, 1, NULL));
-		int64		head = DatumGetInt64(b24_store_value(i, 8, NULL));
-		B24Claim   *claim;
+		B24Claim   *claim = palloc(sizeof(B24Claim));
 
-		if (id != head)
-		{
-			waiting[wait_count] = id;
-			heads[wait_count++] = head;
-			continue;
-		}
-		claim = palloc(sizeof(B24Claim));
-		claim->id = id;
-		claim->place = *(ItemPointer) DatumGetPointer(b24_store_value(i, 13, NULL));
-		claim->account = DatumGetInt64(b24_store_value(i, 11, NULL));
+		claim->id = claim->head = DatumGetInt64(b24_store_value(i, 1, NULL));
 		claim->operation = b24_store_text(i, 2);
 		claim->key = b24_store_text(i, 3);
 		claim->request = DatumGetJsonbPCopy(b24_store_value(i, 4, NULL));
 		claim->owner = DatumGetObjectId(b24_store_value(i, 5, NULL));
 		claim->unknown = DatumGetBool(b24_store_value(i, 6, NULL));
 		claim->attempt = DatumGetInt32(b24_store_value(i, 7, NULL)) + 1;
-		claim->merged = DatumGetBool(b24_store_value(i, 12, NULL));
-		claims = lappend(claims, claim);
-		if (DatumGetBool(b24_store_value(i, 9, NULL)) && !claim->merged)
-			followed = lappend(followed, claim);
+		claim->account = DatumGetInt64(b24_store_value(i, 8, NULL));
+		claim->place = *(ItemPointer) DatumGetPointer(b24_store_value(i, 10, NULL));
+		claim->followed = claim->merged = false;
+		found = lappend(found, claim);
+		if (DatumGetBool(b24_store_value(i, 11, NULL)))
+			not_alone = lappend(not_alone, claim);
 	}
 	SPI_freetuptable(SPI_tuptable);
 
-	if (wait_count > 0)
-		let_wait(waiting, heads, wait_count);
-	foreach(cell, claims)
+	if (not_alone != NIL)
+		b24_turns_find(not_alone);
+	foreach(cell, found)
 	{
-		if (((B24Claim *) lfirst(cell))->merged)
-			add_merged(lfirst(cell));
-	}
-	foreach(cell, followed)
-	{
-		if (merged < MAX_MERGE_ALL)
-			merged += coalesce(server, lfirst(cell));
+		B24Claim   *claim = lfirst(cell);
+
+		if (claim->head != claim->id)
+			continue;
+		claims = lappend(claims, claim);
+		if (claim->merged)
+			b24_merge_earlier(claim);
+		else if (claim->followed && merged < MAX_MERGE_ALL)
+			merged += b24_merge_followers(server, claim);
 	}
 	mark_claimed(claims, "sending", false, lease);
 	mark_claimed(claims, "unknown", true, lease);

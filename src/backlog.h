@@ -34,6 +34,8 @@ typedef struct B24Claim
 	Jsonb	   *request;
 	Oid			owner;
 	bool		unknown;		/* whether it has had its effect */
+	int64		head;			/* the job of its key that has its turn */
+	bool		followed;		/* by another of its key */
 	bool		merged;			/* with the values of earlier ones */
 	int			attempt;		/* this one's number */
 } B24Claim;
