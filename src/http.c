@@ -33,6 +33,15 @@
 #define MAX_SPARE_HANDLES 1024
 
 /*
+ * How long a connection is kept idle.  libcurl asks all of them once a second
+ * whether they are still alive, and a request waits for that: when there are
+ * more than a few, as after a burst, those in no use are closed sooner.
+ */
+#define MAX_IDLE_S 118L
+#define FEW_CONNECTIONS 16
+#define MAX_IDLE_OF_MANY_S 10L
+
+/*
  * libcurl repeats a request by itself when a kept connection turns out to be
  * dead.  Since 7.80 a callback just before sending can refuse that; before, a
  * request that changes something always gets a connection of its own.
@@ -594,6 +603,8 @@ prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options
 		SET(CURLOPT_CAINFO, ca_file);
 		SET(CURLOPT_CAPATH, NULL);
 	}
+	SET(CURLOPT_MAXAGE_CONN, t->http->sockets.count > FEW_CONNECTIONS ?
+		MAX_IDLE_OF_MANY_S : MAX_IDLE_S);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, options->connect_timeout_ms);
 	SET(CURLOPT_TIMEOUT_MS, options->request_timeout_ms);
 	SET(CURLOPT_DNS_CACHE_TIMEOUT, options->fresh ? 0L : 60L);

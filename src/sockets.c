@@ -38,6 +38,7 @@ b24_sockets_add(B24Sockets *sockets, int fd, bool ours)
 	s->position = -1;
 	s->next = sockets->all;
 	sockets->all = s;
+	sockets->count++;
 	return s;
 }
 
@@ -72,6 +73,7 @@ b24_sockets_drop(B24Sockets *sockets, B24Socket *s)
 		if (*link == s)
 		{
 			*link = s->next;
+			sockets->count--;
 			break;
 		}
 	}

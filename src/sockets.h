@@ -37,6 +37,7 @@ typedef struct B24Socket
 typedef struct B24Sockets
 {
 	B24Socket  *all;			/* those that are open */
+	int			count;			/* of them */
 	B24Socket **by_fd;			/* the same; there may be hundreds */
 	int			by_fd_size;
 	B24Socket  *changed;		/* since the caller last asked */

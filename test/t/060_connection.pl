@@ -63,6 +63,20 @@ SKIP:
 	is(stats()->{connections}, 1, 'changes use it as well');
 }
 
+# Of many, those that nobody uses any more are closed; one in use goes on.
+my $burst = 'SELECT count(balance) FROM bill24_get_wallet_balances('
+  . "(SELECT array_agg('C' || lpad(i::text, 7, '0')) FROM generate_series(1, 200) i))";
+$sim->post('/_sim/config', { latency_ms => 20 });
+is($session->ok($burst), 200, 'many calls at once');
+$sim->post('/_sim/config', { latency_ms => 0 });
+my $many = stats();
+cmp_ok($many->{open_connections}, '>', 32, 'over as many connections');
+wait_until('the others are closed', sub {
+	$session->ok($good);
+	stats()->{open_connections} == 1;
+});
+is(stats()->{connections}, $many->{connections}, 'and no other was opened');
+
 # A server that was restarted, or that closes what is idle, is not noticed.
 my $number = 0;
 foreach my $case (
