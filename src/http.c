@@ -34,8 +34,9 @@
 
 /*
  * How long a connection is kept idle.  libcurl asks all of them once a second
- * whether they are still alive, and a request waits for that: when there are
- * more than a few, as after a burst, those in no use are closed sooner.
+ * whether they are still alive, and a request waits for that: of more than a
+ * few, those that were not needed all the time that others were in use, are
+ * closed sooner.  After a pause all of them may be needed again.
  */
 #define MAX_IDLE_S 118L
 #define FEW_CONNECTIONS 16
@@ -77,6 +78,8 @@ struct B24Http
 	char	   *bundle;			/* the system's authorities, if in one file */
 	bool		timer_set;
 	int64_t		timer_at_ms;	/* monotonic */
+	int64_t		used_at_ms;		/* the same: when a transfer began */
+	int64_t		used_since_ms;	/* and the first one without a pause since */
 	B24Transfer *transfers;		/* all that are not ended */
 	B24Sockets	sockets;
 	char		date[64];		/* the last header Date */
@@ -544,6 +547,20 @@ has_header(const B24Request *request, const char *name)
 	return false;
 }
 
+/* How long connections may have been idle when another transfer begins. */
+static long
+max_idle_s(B24Http *http)
+{
+	int64_t		now = b24_now_ms();
+
+	if (now - http->used_at_ms >= MAX_IDLE_OF_MANY_S * 1000)
+		http->used_since_ms = now;
+	http->used_at_ms = now;
+	return http->sockets.count > FEW_CONNECTIONS &&
+		now - http->used_since_ms >= MAX_IDLE_OF_MANY_S * 1000 ?
+		MAX_IDLE_OF_MANY_S : MAX_IDLE_S;
+}
+
 /* What this transfer has of its own; all of it is set each time. */
 static bool
 prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options)
@@ -603,8 +620,7 @@ prepare(B24Transfer *t, const B24Request *request, const B24HttpOptions *options
 		SET(CURLOPT_CAINFO, ca_file);
 		SET(CURLOPT_CAPATH, NULL);
 	}
-	SET(CURLOPT_MAXAGE_CONN, t->http->sockets.count > FEW_CONNECTIONS ?
-		MAX_IDLE_OF_MANY_S : MAX_IDLE_S);
+	SET(CURLOPT_MAXAGE_CONN, max_idle_s(t->http));
 	SET(CURLOPT_CONNECTTIMEOUT_MS, options->connect_timeout_ms);
 	SET(CURLOPT_TIMEOUT_MS, options->request_timeout_ms);
 	SET(CURLOPT_DNS_CACHE_TIMEOUT, options->fresh ? 0L : 60L);
