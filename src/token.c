@@ -445,13 +445,13 @@ take_on(const B24Account *account, TimestampTz now, bool in_any_case,
 	lock_table(LW_EXCLUSIVE);
 	slot = claim_slot(account->digest);
 	slot->last_used = now;
-	if (now < slot->failed_until && !in_any_case)
+	if (is_fresh(slot, now) && !in_any_case)
+		state = B24_TOKEN_READY;
+	else if (now < slot->failed_until && !in_any_case)
 	{
 		copy_failure(slot, failure);
 		state = B24_TOKEN_FAILED;
 	}
-	else if (is_fresh(slot, now) && !in_any_case)
-		state = B24_TOKEN_READY;
 	else if (!is_being_renewed(slot, now))
 	{
 		*taken = true;
@@ -507,16 +507,19 @@ get(const B24Account *account, B24Token *token, B24LoginReport *report,
 		B24Renewal *renewal;
 		bool		taken;
 		bool		ok;
+		B24TokenState state;
 
 		/* most calls end here */
 		if (report == NULL && use_token(account, now, token))
 			return true;
-		if (take_on(account, now, report != NULL, &taken, refresh,
-					failure) == B24_TOKEN_FAILED)
+		state = take_on(account, now, report != NULL, &taken, refresh, failure);
+		if (state == B24_TOKEN_FAILED)
 			return false;
+		if (state == B24_TOKEN_READY)
+			continue;
 		if (!taken)
 		{
-			wait_for_another(account, now);	/* not if one is done with it */
+			wait_for_another(account, now);
 			continue;
 		}
 		renewal = begin_renewal(account, refresh, report != NULL, false);
