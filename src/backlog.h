@@ -35,7 +35,7 @@ typedef struct B24Claim
 	Oid			owner;
 	bool		unknown;		/* whether it has had its effect */
 	int64		head;			/* the job of its key that has its turn */
-	bool		followed;		/* by another of its key */
+	bool		followed;		/* by others that may become one with it */
 	bool		merged;			/* with the values of earlier ones */
 	int			attempt;		/* this one's number */
 } B24Claim;

@@ -26,6 +26,14 @@
 #define IN_ORDER(o) \
 	" ORDER BY " o ".server, " o ".account, " o ".key, " o ".id"
 
+/*
+ * Has a job its own turn?  It has not while it is merged into another; but that
+ * one may have been deleted.
+ */
+#define BY_ITSELF(o) \
+	" (" o ".merged_into IS NULL OR (SELECT t.finished_at IS NULL FROM bill24.outbox t" \
+	" WHERE t.id = " o ".merged_into) IS NOT TRUE)"
+
 extern Datum b24_backlog_found(uint64 count);
 extern uint64 b24_backlog_let_go_on(Datum jobs);
 

@@ -104,7 +104,7 @@ b24_merge_followers(const char *server, B24Claim *claim)
 	values[0] = b24_int8_array(ids, count - 1);
 	values[1] = Int64GetDatum(ids[count - 1]);
 	b24_store_run(&merge, values, NULL);
-	claim->id = ids[count - 1];
+	claim->id = claim->head = ids[count - 1];
 	ItemPointerSetInvalid(&claim->place);
 	claim->request = DatumGetJsonbP(merged);
 	claim->merged = true;

@@ -70,14 +70,18 @@ b24_backlog_found(uint64 count)
 	return jobs;
 }
 
-/* Changes those jobs of a list that nobody has locked; returns how many. */
+/*
+ * Changes those jobs of a list that nobody has locked, or merged into another
+ * meanwhile; returns how many.
+ */
 uint64
 b24_backlog_let_go_on(Datum jobs)
 {
 	static B24Statement go_on = {
 		"UPDATE bill24.outbox SET state = 'queued'," AT_ONCE
 		" WHERE id = ANY (ARRAY(SELECT o.id FROM bill24.outbox o WHERE o.id = ANY ($1)"
-		"  AND o.state = 'waiting' FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
+		"  AND o.state = 'waiting' AND pg_catalog.num_nulls(o.merged_into) = 1"
+		"  FOR UPDATE SKIP LOCKED))", 1, {"bigint[]"}
 	};
 
 	return b24_store_run_latest(&go_on, &jobs);
@@ -94,7 +98,7 @@ free_keys(const char *server, const int64 *accounts, char *const *keys, int coun
 	static B24Statement find = {
 		"SELECT h.id FROM unnest($2, $3) AS k(account, key), LATERAL ("
 		" SELECT o.id, o.state FROM bill24.outbox o WHERE" BEHIND("o", "$1", "k.account", "k.key", "0")
-		" AND o.finished_at IS NULL AND o.merged_into IS NULL" IN_ORDER("o") " LIMIT 1) h"
+		" AND o.finished_at IS NULL AND" BY_ITSELF("o") IN_ORDER("o") " LIMIT 1) h"
 		" WHERE h.state = 'waiting' AND ("
 		"  SELECT a.id FROM bill24.outbox a WHERE a.server = $1"
 		"  AND a.account = k.account AND a.key = k.key"

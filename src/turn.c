@@ -125,7 +125,7 @@ b24_turns_find(List *claims)
 		IN_ORDER("a") " LIMIT 1),"
 		"  CASE WHEN c.state = 'unknown' THEN c.id ELSE"
 		"   (SELECT h.id FROM bill24.outbox h WHERE" BEHIND("h", "c.server", "c.account", "c.key", "0")
-		"    AND h.finished_at IS NULL AND h.merged_into IS NULL" IN_ORDER("h") " LIMIT 1) END),"
+		"    AND h.finished_at IS NULL AND" BY_ITSELF("h") IN_ORDER("h") " LIMIT 1) END),"
 		" c.state = 'queued' AND c.attempts = 0 AND c.operation = ANY ($2) AND ("
 		"  SELECT f.id FROM bill24.outbox f WHERE" BEHIND("f", "c.server", "c.account", "c.key", "c.id")
 		"  AND f.finished_at IS NULL LIMIT 1) IS NOT NULL,"

@@ -135,8 +135,7 @@ b24_backlog_unblock(void)
 {
 	static B24Statement find_merged = {
 		"SELECT m.id FROM bill24.outbox m"
-		" WHERE m.state = 'waiting' AND m.merged_into IS NOT NULL AND ("
-		"  SELECT n.finished_at IS NULL FROM bill24.outbox n WHERE n.id = m.merged_into) IS NOT TRUE"
+		" WHERE m.state = 'waiting' AND m.merged_into IS NOT NULL AND" BY_ITSELF("m")
 	};
 	static B24Statement unmerge = {
 		"UPDATE bill24.outbox SET merged_into = NULL"
@@ -155,7 +154,7 @@ b24_backlog_unblock(void)
 		"  ORDER BY o.server, o.account, o.key, o.id LIMIT 1) n)"
 		" SELECT w.id FROM w, LATERAL (SELECT u.id FROM bill24.outbox u"
 		"  WHERE" BEHIND("u", "w.server", "w.account", "w.key", "0")
-		"  AND u.finished_at IS NULL AND u.merged_into IS NULL" IN_ORDER("u") " LIMIT 1) h"
+		"  AND u.finished_at IS NULL AND" BY_ITSELF("u") IN_ORDER("u") " LIMIT 1) h"
 		" WHERE h.id = w.id AND ("
 		"  SELECT a.id FROM bill24.outbox a WHERE a.server = w.server"
 		"  AND a.account = w.account AND a.key = w.key"

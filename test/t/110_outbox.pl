@@ -517,6 +517,16 @@ all_done('nothing is left behind');
 	$admin->ok("SELECT bill24_retry($head)");
 	becomes($admin, $f[1], 'done', 'one in the middle is deleted');
 	is(effects($sim, 'Y1'), 'create(Y1) update(f2)', 'the others are delivered');
+
+	# those that were merged into one that is deleted are not passed by
+	$sim->post('/_sim/seed', { prefix => 'Y', count => 1 });
+	$sim->post('/_sim/fault', { kind => 'status', status => 429, retry_after => 3600, path => '/customer/update', match => '"Y0000001"' });
+	@f = split(/\|/, $admin->ok('SELECT ' . join(', ', map { enqueuing('update_customer', customer('Y0000001', "v$_")) } 1 .. 3)));
+	comes($admin, "SELECT count(*) FROM bill24.outbox WHERE merged_into = $f[2] AND id IN ($f[0], $f[1]) AND (SELECT attempts FROM bill24.outbox WHERE id = $f[2] AND state = 'queued') = 1", 2, 'two are merged into a third');
+	$admin->ok("DELETE FROM bill24.outbox WHERE id = $f[2]");
+	push(@f, enqueue($admin, 'update_customer', customer('Y0000001', 'v4')));
+	becomes($admin, $f[$_], 'done', 'which is deleted') foreach 0, 1, 3;
+	is((split(/ /, effects($sim, 'Y0000001')))[-1], 'update(v4)', 'the last value is the last');
 	$sim->post('/_sim/fault', { kind => 'hang', match => '"Y2"' });
 	$head = enqueue($admin, 'create_customer', customer('Y2'));
 	becomes($admin, $head, 'sending', 'under way');
