@@ -29,6 +29,7 @@
 #include "commands/sequence.h"
 #include "compat.h"
 #include "executor/executor.h"
+#include "optimizer/optimizer.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -51,11 +52,15 @@ static const char *const column_names[] = {
 
 #define COLUMNS ((int) lengthof(column_names))
 
+/* Those of them that differ among the rows of one insert. */
+static const char *const columns_of_rows[] = {"id", "operation", "key", "request"};
+
 typedef struct OneIndex
 {
 	Oid			index;
 	IndexInfo  *info;
 	bool		unique;
+	bool		all_or_none;	/* of the rows of an insert are in it */
 } OneIndex;
 
 /* The table, prepared. */
@@ -153,6 +158,29 @@ column_of(Relation relation, const char *name)
 	return number - 1;
 }
 
+/* Has a condition the same result for all rows of an insert? */
+static bool
+is_of_all_rows(Relation relation, List *condition)
+{
+	Bitmapset  *columns = NULL;
+
+	pull_varattnos((Node *) condition, 1, &columns);
+
+	/* the row as such, and what the system keeps with it */
+	for (int i = FirstLowInvalidHeapAttributeNumber; i <= 0; i++)
+	{
+		if (bms_is_member(i - FirstLowInvalidHeapAttributeNumber, columns))
+			return false;
+	}
+	for (int i = 0; i < lengthof(columns_of_rows); i++)
+	{
+		if (bms_is_member(column_of(relation, columns_of_rows[i]) + 1 -
+						  FirstLowInvalidHeapAttributeNumber, columns))
+			return false;
+	}
+	return true;
+}
+
 static void
 prepare_indexes(Outbox *o, Relation relation)
 {
@@ -168,6 +196,7 @@ prepare_indexes(Outbox *o, Relation relation)
 		i->index = RelationGetRelid(index);
 		i->info = BuildIndexInfo(index);
 		i->unique = index->rd_index->indisunique;
+		i->all_or_none = is_of_all_rows(relation, i->info->ii_Predicate);
 		if (index->rd_index->indisexclusion ||
 			(i->unique && !index->rd_index->indimmediate))
 			ereport(ERROR,
@@ -304,15 +333,33 @@ add_row(Outbox *o, Common *common, const B24NewJob *job, TupleTableSlot *slot)
 	return id;
 }
 
+/* Is a row in an index, by its condition? */
+static bool
+belongs_into(Outbox *o, IndexInfo *info, TupleTableSlot *slot)
+{
+	ExprContext *econtext = GetPerTupleExprContext(o->estate);
+	bool		result;
+
+	if (info->ii_Predicate == NIL)
+		return true;
+	if (info->ii_PredicateState == NULL)
+		info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, o->estate);
+	econtext->ecxt_scantuple = slot;
+	result = ExecQual(info->ii_PredicateState, econtext);
+	ResetExprContext(econtext);
+	return result;
+}
+
 static void
 insert_into_index(Outbox *o, Relation relation, OneIndex *i, int count)
 {
-	Relation	index = index_open(i->index, RowExclusiveLock);
 	ExprContext *econtext = GetPerTupleExprContext(o->estate);
 	IndexInfo  *info = i->info;
+	Relation	index;
 
-	if (info->ii_Predicate != NIL && info->ii_PredicateState == NULL)
-		info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, o->estate);
+	if (i->all_or_none && !belongs_into(o, info, o->slots[0]))
+		return;
+	index = index_open(i->index, RowExclusiveLock);
 	info->ii_AmCache = NULL;
 	info->ii_Context = CurrentMemoryContext;
 	for (int n = 0; n < count; n++)
@@ -321,14 +368,12 @@ insert_into_index(Outbox *o, Relation relation, OneIndex *i, int count)
 		Datum		values[INDEX_MAX_KEYS];
 		bool		nulls[INDEX_MAX_KEYS];
 
+		if (!i->all_or_none && !belongs_into(o, info, slot))
+			continue;
 		econtext->ecxt_scantuple = slot;
-		if (info->ii_Predicate == NIL ||
-			ExecQual(info->ii_PredicateState, econtext))
-		{
-			FormIndexDatum(info, slot, o->estate, values, nulls);
-			b24_index_insert(index, values, nulls, &slot->tts_tid, relation,
-							 i->unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, info);
-		}
+		FormIndexDatum(info, slot, o->estate, values, nulls);
+		b24_index_insert(index, values, nulls, &slot->tts_tid, relation,
+						 i->unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, info);
 		ResetExprContext(econtext);
 	}
 	b24_index_insert_cleanup(index, info);
