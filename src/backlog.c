@@ -48,7 +48,7 @@
 #define MAX_MERGE_ALL 1000
 
 /*
- * The servers that have unfinished jobs: one step in the index for each of
+ * The servers that have jobs with a time: one step in the index for each of
  * them.
  */
 List *
@@ -56,13 +56,13 @@ b24_backlog_servers(void)
 {
 	static B24Statement find = {
 		"WITH RECURSIVE s AS ("
-		" (SELECT server FROM bill24.outbox WHERE finished_at IS NULL"
-		"  ORDER BY server, account, key, id LIMIT 1)"
+		" (SELECT o.server FROM bill24.outbox o WHERE o.next_attempt_at IS NOT NULL"
+		AS_DUE("o") " LIMIT 1)"
 		" UNION ALL"
 		" SELECT n.server FROM s, LATERAL ("
-		"  SELECT o.server FROM bill24.outbox o"
-		"  WHERE o.finished_at IS NULL AND o.server > s.server"
-		"  ORDER BY o.server, o.account, o.key, o.id LIMIT 1) n)"
+		"  SELECT o.server FROM bill24.outbox o WHERE o.next_attempt_at IS NOT NULL"
+		"  AND " SERVER_HASH("o.server") " > " SERVER_HASH("s.server")
+		AS_DUE("o") " LIMIT 1) n)"
 		" SELECT server FROM s"
 	};
 	uint64		count = b24_store_run(&find, NULL, NULL);
@@ -106,10 +106,8 @@ bool
 b24_backlog_next(const char *server, B24Position *position, TimestampTz *due_at)
 {
 	static B24Statement next = {
-		"SELECT next_attempt_at FROM bill24.outbox"
-		" WHERE server = $1 AND next_attempt_at IS NOT NULL"
-		" AND (next_attempt_at, id) > ($2, $3)"
-		" ORDER BY server, next_attempt_at, id LIMIT 1",
+		"SELECT o.next_attempt_at FROM bill24.outbox o WHERE" TO_BE_TAKEN_UP("o", "$1")
+		" AND (o.next_attempt_at, o.id) > ($2, $3)" AS_DUE("o") " LIMIT 1",
 		3, {"text", "timestamptz", "bigint"}
 	};
 	Datum		values[3];
@@ -192,9 +190,9 @@ b24_backlog_claim(const char *server, int limit, int64 lease, B24Position *posit
 		"  SELECT e.id FROM bill24.outbox e WHERE e.server = c.server AND e.account = c.account"
 		"  AND e.key = c.key AND e.finished_at IS NULL AND e.id <> c.id"
 		"  LIMIT 1) IS NOT NULL"
-		" FROM bill24.outbox c WHERE c.server = $1 AND c.next_attempt_at <= $2"
-		" AND c.next_attempt_at IS NOT NULL AND (c.next_attempt_at, c.id) > ($4, $5)"
-		" ORDER BY c.server, c.next_attempt_at, c.id LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
+		" FROM bill24.outbox c WHERE" TO_BE_TAKEN_UP("c", "$1")
+		" AND c.next_attempt_at <= $2 AND (c.next_attempt_at, c.id) > ($4, $5)"
+		AS_DUE("c") " LIMIT $3 FOR UPDATE OF c SKIP LOCKED",
 		5, {"text", "timestamptz", "integer", "timestamptz", "bigint"}
 	};
 	Datum		values[5];

@@ -17,14 +17,22 @@
 /*
  * The jobs of a key behind one of them, or behind number 0, and their order.
  * As rows are compared, no other index serves than those that begin with
- * server, account, key, id; with = or id > ..., the primary key would, too: see
+ * account, key, server, id; with = or id > ..., the primary key would, too: see
  * store.c.
  */
 #define BEHIND(o, server, account, key, id) \
-	" (" o ".server, " o ".account, " o ".key, " o ".id) > (" server ", " account ", " key ", " id ")" \
-	" AND (" o ".server, " o ".account, " o ".key) <= (" server ", " account ", " key ")"
+	" (" o ".account, " o ".key, " o ".server, " o ".id) > (" account ", " key ", " server ", " id ")" \
+	" AND (" o ".account, " o ".key, " o ".server) <= (" account ", " key ", " server ")"
 #define IN_ORDER(o) \
-	" ORDER BY " o ".server, " o ".account, " o ".key, " o ".id"
+	" ORDER BY " o ".account, " o ".key, " o ".server, " o ".id"
+
+/* The jobs of a server that have a time, and their order: index outbox_due. */
+#define SERVER_HASH(server) "pg_catalog.hashtextextended(" server ", 0)"
+#define TO_BE_TAKEN_UP(o, server) \
+	" " SERVER_HASH(o ".server") " = " SERVER_HASH(server) " AND " o ".server = " server \
+	" AND " o ".next_attempt_at IS NOT NULL"
+#define AS_DUE(o) \
+	" ORDER BY " SERVER_HASH(o ".server") ", " o ".next_attempt_at, " o ".id"
 
 /*
  * Has a job its own turn?  It has not while it is merged into another; but that

@@ -204,16 +204,19 @@ take_over(B24Delivery *d, B24Destination *server, List *claims)
 
 /*
  * Lets jobs go on of whom nobody tells.  Who has locked one of them may not tell
- * either when it is free, so it is looked for again.
+ * either when it is free, so it is looked for again.  Returns the servers that
+ * have jobs to be taken up then.
  */
-static void
-look_over(B24Delivery *d, List *servers)
+static List *
+look_over(B24Delivery *d)
 {
+	List	   *servers;
 	bool		all = b24_backlog_recover(d->lease);
 	bool		more = false;
 	ListCell   *cell;
 
 	all = b24_backlog_unblock() && all;
+	servers = b24_backlog_servers();
 
 	/* it reads all that wait to be tried again */
 	if (d->reschedule)
@@ -237,6 +240,7 @@ look_over(B24Delivery *d, List *servers)
 		if (b24_tidings_are_left(s))
 			b24_claims_look_over_soon(d);
 	}
+	return servers;
 }
 
 /* Claims what a server's stock lacks. */
@@ -298,10 +302,7 @@ move_back(B24Delivery *d)
 	if (d->look_over_at_ms >= 0 && b24_now_ms() >= d->look_over_at_ms)
 		d->since = DT_NOBEGIN;
 	if (d->since == DT_NOBEGIN)
-	{
-		names = b24_backlog_servers();
-		look_over(d, names);
-	}
+		names = look_over(d);
 	if (servers_changed)
 		names = list_concat(names, b24_backlog_known_servers());
 	servers_changed = false;

@@ -35,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "account.h"
+#include "backlog_sql.h"
 #include "columns.h"
 #include "lease.h"
 #include "options.h"
@@ -172,17 +173,16 @@ move_jobs(const char *server, const Change *change, int64 number, bool prepare)
 	/* one step in the index for each account, and then all jobs of the others */
 #define OTHERS \
 	"WITH RECURSIVE a AS (" \
-	" (SELECT account FROM bill24.outbox WHERE server = $1 AND finished_at IS NULL" \
-	"  ORDER BY server, account, key, id LIMIT 1)" \
+	" (SELECT o.account FROM bill24.outbox o WHERE o.finished_at IS NULL" \
+	IN_ORDER("o") " LIMIT 1)" \
 	" UNION ALL" \
 	" SELECT n.account FROM a, LATERAL (" \
 	"  SELECT o.account FROM bill24.outbox o" \
-	"  WHERE o.server = $1 AND o.finished_at IS NULL AND o.account > a.account" \
-	"  ORDER BY o.server, o.account, o.key, o.id LIMIT 1) n)"
+	"  WHERE o.finished_at IS NULL AND o.account > a.account" IN_ORDER("o") " LIMIT 1) n)"
 #define JOBS_OF_OTHERS \
 	" FROM a, LATERAL (SELECT j.id, j.owner::oid AS owner FROM bill24.outbox j" \
 	"  WHERE j.server = $1 AND j.account = a.account AND j.finished_at IS NULL" \
-	"  ORDER BY j.server, j.account, j.key, j.id OFFSET 0) o WHERE a.account <> $2"
+	IN_ORDER("j") " OFFSET 0) o WHERE a.account <> $2"
 	static B24Statement find = {
 		OTHERS " SELECT DISTINCT o.owner" JOBS_OF_OTHERS, 2, {"text", "bigint"}
 	};

@@ -144,14 +144,13 @@ b24_backlog_unblock(void)
 	};
 	static B24Statement find_free = {
 		"WITH RECURSIVE w AS ("
-		" (SELECT server, account, key, id FROM bill24.outbox"
-		"  WHERE state = 'waiting' AND merged_into IS NULL"
-		"  ORDER BY server, account, key, id LIMIT 1)"
+		" (SELECT o.server, o.account, o.key, o.id FROM bill24.outbox o"
+		"  WHERE o.state = 'waiting' AND o.merged_into IS NULL" IN_ORDER("o") " LIMIT 1)"
 		" UNION ALL"
 		" SELECT n.server, n.account, n.key, n.id FROM w, LATERAL ("
 		"  SELECT o.server, o.account, o.key, o.id FROM bill24.outbox o"
-		"  WHERE o.state = 'waiting' AND o.merged_into IS NULL AND (o.server, o.account, o.key) > (w.server, w.account, w.key)"
-		"  ORDER BY o.server, o.account, o.key, o.id LIMIT 1) n)"
+		"  WHERE o.state = 'waiting' AND o.merged_into IS NULL"
+		"  AND (o.account, o.key, o.server) > (w.account, w.key, w.server)" IN_ORDER("o") " LIMIT 1) n)"
 		" SELECT w.id FROM w, LATERAL (SELECT u.id FROM bill24.outbox u"
 		"  WHERE" BEHIND("u", "w.server", "w.account", "w.key", "0")
 		"  AND u.finished_at IS NULL AND" BY_ITSELF("u") IN_ORDER("u") " LIMIT 1) h"
@@ -185,10 +184,9 @@ bool
 b24_backlog_reschedule(const char *server, bool *more)
 {
 	static B24Statement find = {
-		"SELECT id FROM bill24.outbox WHERE server = $1"
-		" AND next_attempt_at > $2 AND next_attempt_at < 'infinity'"
-		" AND COALESCE(scheduled_at, created_at) > $2"
-		" ORDER BY server, next_attempt_at, id LIMIT $3",
+		"SELECT o.id FROM bill24.outbox o WHERE" TO_BE_TAKEN_UP("o", "$1")
+		" AND o.next_attempt_at > $2 AND o.next_attempt_at < 'infinity'"
+		" AND COALESCE(o.scheduled_at, o.created_at) > $2" AS_DUE("o") " LIMIT $3",
 		3, {"text", "timestamptz", "integer"}
 	};
 	static B24Statement begin_anew = {
