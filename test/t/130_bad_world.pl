@@ -150,6 +150,16 @@ foreach my $how ('kill -9', 'immediate', 'terminate')
 	retry($head);
 	ends($head, qr/^parked\|42704\|.*server "gone" does not exist/, 'DROP SERVER: parked, with the reason');
 	others_go_on('DROP SERVER');
+
+	# a worker that has never seen a server knows it by its jobs
+	foreach my $worker (workers($admin))
+	{
+		$admin->ok("SELECT pg_terminate_backend($worker)");
+		comes($admin, "SELECT count(*) FROM pg_stat_activity WHERE pid = $worker", 0, 'the worker ends');
+	}
+	others_go_on('another worker');
+	is(retry($head), $head, 'it is to be tried again');
+	comes($admin, "SELECT state, attempts FROM bill24.outbox WHERE id = $head", 'parked|2', 'and is parked again', 5);
 	setup_account($node, $sim, server => 'gone', options => {%quick});
 	retry($head);
 	becomes($admin, $_, 'done', 'made again and retried') foreach $head, $later;
