@@ -95,7 +95,7 @@ is(effects($sim, 'G3'), 'create(one) update(two)', 'in order');
 is(effects($sim, 'G2') . $admin->ok("SELECT count(*) FROM bill24.outbox WHERE key = 'G2'"), '0', 'of what was rolled back there is nothing');
 
 $admin->ok("UPDATE tenant SET code = 'G4' WHERE code = 'G3'");
-comes($admin, "SELECT string_agg(organization_reference_id || ' ' || (deleted_at IS NULL), ' ' ORDER BY 1) FROM bill24.paycombat_customer WHERE organization_reference_id IN ('G3', 'G4')",
+comes($admin, "SELECT string_agg(organization_reference_id || ' ' || (deleted_at IS NULL), ' ' ORDER BY organization_reference_id) FROM bill24.paycombat_customer WHERE organization_reference_id IN ('G3', 'G4')",
 	'G3 false G4 true', 'another key is another customer');
 
 # ---- looks -----------------------------------------------------------------------
