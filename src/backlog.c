@@ -48,8 +48,9 @@
 #define MAX_MERGE_ALL 1000
 
 /*
- * The servers that have jobs with a time: one step in the index for each of
- * them.
+ * The servers that have unfinished jobs: one step in the index for each that has
+ * jobs with a time, and all others that are under way or parked.  Whoever waits
+ * does so for one of those.
  */
 List *
 b24_backlog_servers(void)
@@ -63,7 +64,8 @@ b24_backlog_servers(void)
 		"  SELECT o.server FROM bill24.outbox o WHERE o.next_attempt_at IS NOT NULL"
 		"  AND " SERVER_HASH("o.server") " > " SERVER_HASH("s.server")
 		AS_DUE("o") " LIMIT 1) n)"
-		" SELECT server FROM s"
+		" SELECT server FROM s UNION"
+		" SELECT server FROM bill24.outbox WHERE state IN ('sending', 'unknown', 'parked')"
 	};
 	uint64		count = b24_store_run(&find, NULL, NULL);
 	List	   *list = NIL;

@@ -304,8 +304,10 @@ move_back(B24Delivery *d)
 	if (d->since == DT_NOBEGIN)
 		names = look_over(d);
 	if (servers_changed)
+	{
+		servers_changed = false;
 		names = list_concat(names, b24_backlog_known_servers());
-	servers_changed = false;
+	}
 	foreach(cell, names)
 	{
 		MemoryContext old = MemoryContextSwitchTo(d->context);

@@ -170,7 +170,11 @@ has_mapping(Oid serverid, Oid userid)
 static bool
 move_jobs(const char *server, const Change *change, int64 number, bool prepare)
 {
-	/* one step in the index for each account, and then all jobs of the others */
+	/*
+	 * One step in the index for each account, and then all entries of the
+	 * others, those of their jobs of other servers as well: a key stands before
+	 * the server there.  Accounts are seldom changed.
+	 */
 #define OTHERS \
 	"WITH RECURSIVE a AS (" \
 	" (SELECT o.account FROM bill24.outbox o WHERE o.finished_at IS NULL" \

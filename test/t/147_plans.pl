@@ -33,6 +33,7 @@ my @tables = qw(outbox tracked look_group customer_copy wallet_copy wallet_chang
 my @meant = (
 	[ qr/./, qr/ on (home|mirror_id|look_group_id_seq)\b/, 'it has one row' ],
 	[ qr/^WITH RECURSIVE s AS/, qr/using outbox_due on outbox o$/, 'the first step along the index' ],
+	[ qr/^WITH RECURSIVE s AS/, qr/using outbox_active on outbox$/, 'all that are under way or parked' ],
 	[ qr/WITH RECURSIVE a AS/, qr/using outbox_key on outbox o$/, 'the first step along the index' ],
 	[ qr/^WITH RECURSIVE w AS/, qr/using outbox_waiting on outbox o$/, 'the first step along the index' ],
 	[ qr/^SELECT leased_by, pg_catalog.array_agg/, qr/using outbox_active on outbox$/, 'all that are under way or parked' ],
