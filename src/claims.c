@@ -205,7 +205,7 @@ take_over(B24Delivery *d, B24Destination *server, List *claims)
 /*
  * Lets jobs go on of whom nobody tells.  Who has locked one of them may not tell
  * either when it is free, so it is looked for again.  Returns the servers that
- * have jobs to be taken up then.
+ * have unfinished jobs.
  */
 static List *
 look_over(B24Delivery *d)
