@@ -129,6 +129,15 @@ CREATE TABLE customer (id int PRIMARY KEY, code text, name text, note text);
 CREATE TRIGGER ins AFTER INSERT ON customer REFERENCING NEW TABLE AS "some rows" FOR EACH STATEMENT EXECUTE FUNCTION bill24_customer_trigger('sync_code=code', 'name=name');
 CREATE TRIGGER upd AFTER UPDATE ON customer REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION bill24_customer_trigger('sync_code=code', 'name=name');
 CREATE TRIGGER del AFTER DELETE ON customer REFERENCING OLD TABLE AS o FOR EACH STATEMENT EXECUTE FUNCTION bill24_customer_trigger('sync_code=code', 'name=name');
+-- a person's index with a condition that holds for some of the rows only
+CREATE UNIQUE INDEX regress_some ON bill24.outbox ((1)) WHERE key = 'some 2';
+BEGIN;
+INSERT INTO customer SELECT i, 'some ' || i, 'n' FROM generate_series(2, 4) i;
+\set VERBOSITY sqlstate
+INSERT INTO customer SELECT 10 + i, 'some ' || i, 'n' FROM generate_series(1, 3) i;
+\set VERBOSITY default
+ROLLBACK;
+DROP INDEX bill24.regress_some;
 INSERT INTO customer VALUES (1, 'a', 'A'), (2, 'b', 'B'), (3, 'c', 'C');
 INSERT INTO customer SELECT 4, 'd', 'D' WHERE false;
 SELECT * FROM jobs();
